@@ -1,0 +1,38 @@
+"""An incident: an interval in which an entity was known to be failed; the label that models learn from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Severity = Literal["critical", "major", "minor", "warning", "info"]
+
+
+class Incident(msgspec.Struct, kw_only=True):
+    """``end_ms`` None: still open. ``withdrawn``: was never one; what was learned from it is corrected."""
+
+    id: str
+    entity: str
+    start_ms: int
+    end_ms: int | None = None
+    title: str = ""
+    severity: str = "major"
+    resolution: str = ""
+    external_id: str = ""
+    source: str = "api"
+    withdrawn: bool = False
+    updated_ms: int = 0
+
+
+class Feedback(msgspec.Struct, kw_only=True):
+    """What somebody said of a verdict."""
+
+    verdict_id: str
+    entity: str
+    rollup: str
+    start_ms: int
+    end_ms: int
+    correct: bool
+    note: str = ""
+    at_ms: int = 0

@@ -1,0 +1,64 @@
+"""A verdict: what the models say of one entity in one closed window."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Contribution(msgspec.Struct, kw_only=True):
+    """One metric's share of the score, in the model's own log-odds; they sum to the score's logit with the bias."""
+
+    metric: str
+    stat: str
+    weight: float
+    value: float | None
+    expected: float | None
+
+
+class HorizonProbability(msgspec.Struct, kw_only=True):
+    horizon_s: int
+    p_incident: float
+
+
+class Action(msgspec.Struct, kw_only=True):
+    title: str
+    why: str
+    source: str
+    confidence: float
+
+
+class SimilarIncident(msgspec.Struct, kw_only=True):
+    incident: str
+    similarity: float
+    resolution: str
+    start_ms: int = 0
+
+
+class Verdict(msgspec.Struct, kw_only=True):
+    """``anomaly_score`` 0…1: how unusual; ``p_incident``: of the horizon shown alone (the middle one), None before any
+    incident was learned; ``flag`` 0/1; ``confidence`` 0…1: the share of the entity's usual metrics that were there."""
+
+    id: str
+    entity: str
+    rollup: str
+    period: str
+    start: int
+    end: int
+    anomaly_score: float
+    p_incident: float
+    flag: int
+    horizons: list[HorizonProbability] = []
+    model: str = ""
+    confidence: float = 1.0
+    contributions: list[Contribution] = []
+    actions: list[Action] = []
+    similar: list[SimilarIncident] = []
+    reason: str = ""
+    version: int = 0
+
+
+def verdict_id(entity: str, rollup: str, start_ms: int) -> str:
+    """Return the id of a verdict: the same window of the same entity always has the same one."""
+    from hashlib import blake2b
+
+    return blake2b(f"{entity}\0{rollup}\0{start_ms}".encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

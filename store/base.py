@@ -1,0 +1,41 @@
+"""What the rest of the program knows of a store: blocking calls, made from one worker thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+Columns = dict[str, Any]  # column name → numpy array (numbers) or list (strings, arrays, maps)
+
+
+class Store(Protocol):
+    """Two engines, the same SQL: store.chdb.ChdbStore (in the process) and store.clickhouse.ClickhouseStore."""
+
+    def open(self) -> None:
+        """Connect and apply the migrations; raises SinkError."""
+
+    def close(self) -> None: ...
+
+    def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None: ...
+
+    def select(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Columns:
+        """Return the columns of the answer. Values from outside only ever as ``{name:Type}`` parameters."""
+
+    def insert(self, table: str, columns: Columns, *, token: str = "") -> None:
+        """Insert rows, all or none; the same ``token`` again does nothing (insert_deduplication_token)."""
+
+
+def open_store(url: str) -> Store:
+    """Return the store of a URL: ``embedded:///DIR`` or ``clickhouse://user:password@host:9000/database``."""
+    if url.startswith("embedded://"):
+        from store.chdb import ChdbStore
+
+        return ChdbStore(url.removeprefix("embedded://"))
+    if url.startswith("clickhouse://"):
+        from store.clickhouse import ClickhouseStore
+
+        return ClickhouseStore(url)
+    raise ValueError(f"cannot use store.url={url!r}: unknown scheme; want embedded:///DIR or clickhouse://host:9000/db")
+
+
+__all__ = ["Columns", "Sequence", "Store", "open_store"]

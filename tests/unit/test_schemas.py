@@ -1,0 +1,33 @@
+"""What crosses the log comes back as it was; ids cannot be forged."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.batch import columns, decode_batch, encode_batch, make_batch
+from schemas.series import make_series, partition_of, series_id
+
+texts = st.text(max_size=8)
+
+
+@given(texts, texts, st.dictionaries(texts, texts, max_size=3), texts, texts, st.dictionaries(texts, texts, max_size=3))
+def test_series_ids_differ_when_series_differ(entity, metric, labels, entity2, metric2, labels2):
+    same = (entity, metric, labels) == (entity2, metric2, labels2)
+    assert (series_id(entity, metric, labels) == series_id(entity2, metric2, labels2)) == same
+
+
+def test_batch_round_trip():
+    series = make_series("web-1", "cpu", {"core": "0"})
+    batch = make_batch([series], np.array([series.series_id]), np.array([1540555200000]), np.array([0.93]))
+    read = decode_batch(encode_batch(batch))
+    assert read == batch
+    assert columns(read).values.tolist() == [0.93]
+
+
+def test_key_escapes_what_would_break_out_of_it():
+    assert make_series("e", "m", {"a": 'x"}\n\\'}).key == 'm{a="x\\"}\\n\\\\"}'
+
+
+@given(texts, st.integers(1, 64))
+def test_partition_is_in_range(entity, partitions):
+    assert 0 <= partition_of(entity, partitions) < partitions

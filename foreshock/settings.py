@@ -1,0 +1,208 @@
+"""Typed configuration from one TOML file and the environment; every key optional, unknown keys refused by name."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from schemas.errors import SettingsError
+
+_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+
+
+def duration_ms(text: str) -> int:
+    """Return milliseconds of ``5s``, ``250ms``, ``7d``; raises ValueError.
+
+    >>> duration_ms("5s")
+    5000
+    """
+    found = re.fullmatch(r"(\d+)(ms|s|m|h|d|w)", text.strip())
+    if not found:
+        raise ValueError(f"{text!r} is no duration; want a number and one of ms s m h d w, such as 5s")
+    return int(found[1]) * _UNITS_MS[found[2]]
+
+
+def default_data_dir(environ: Mapping[str, str]) -> Path:
+    """Return the per-user data folder (XDG base directories)."""
+    base = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME") or "~").expanduser() / ".local" / "share")
+    return Path(base) / "foreshock"
+
+
+@dataclass(frozen=True)
+class Broker:
+    url: str = ""  # empty: embedded, below the data folder
+    partitions: int = 1  # of the topics that are split by entity; more only pays with more workers
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Windows:
+    rollups: list[str] = field(default_factory=lambda: ["10s", "1m", "5m", "5m/1m", "1h", "1d", "1w", "1mo"])
+    lateness: str = "5s"
+    timezone: str = "UTC"
+    retention: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def lateness_ms(self) -> int:
+        return duration_ms(self.lateness)
+
+
+@dataclass(frozen=True)
+class Entities:
+    labels: list[str] = field(default_factory=lambda: ["host", "instance", "service"])
+
+
+@dataclass(frozen=True)
+class Models:
+    rollups: list[str] = field(default_factory=lambda: ["10s", "1m"])
+    alarms_per_day: float = 1.0
+    horizons: list[str] = field(default_factory=lambda: ["5m", "30m", "2h"])
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Periods:
+    country: str = ""  # ISO code whose public holidays are the period "holiday"
+
+
+@dataclass(frozen=True)
+class Auth:
+    tokens: list[str] = field(default_factory=list)  # as printed by `foreshock token`: name:scopes:sha256
+    behind_proxy: bool = False  # a TLS proxy in front checks who comes in
+
+
+@dataclass(frozen=True)
+class Limits:
+    body: int = 16 * 1024 * 1024
+    future: str = "10m"
+    series: int = 1_000_000
+    series_per_entity: int = 10_000
+
+
+@dataclass(frozen=True)
+class Collect:
+    interval: str = "1s"
+
+
+@dataclass(frozen=True)
+class Settings:
+    broker: Broker = field(default_factory=Broker)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    windows: Windows = field(default_factory=Windows)
+    entities: Entities = field(default_factory=Entities)
+    models: Models = field(default_factory=Models)
+    periods: Periods = field(default_factory=Periods)
+    auth: Auth = field(default_factory=Auth)
+    limits: Limits = field(default_factory=Limits)
+    collect: Collect = field(default_factory=Collect)
+
+    def with_data_dir(self, data: Path) -> Settings:
+        """Return settings whose empty broker and store addresses lie below ``data``."""
+        return replace(
+            self,
+            broker=replace(self.broker, url=self.broker.url or f"embedded://{data / 'log'}"),
+            store=replace(self.store, url=self.store.url or f"embedded://{data / 'store'}"),
+        )
+
+
+def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of a TOML file (None: defaults) overlaid by ``FORESHOCK_SECTION_KEY``; raises SettingsError."""
+    environ = os.environ if environ is None else environ
+    text, table = "", {}
+    if path is not None:
+        try:
+            text = path.read_text(encoding="utf-8")
+            table = tomllib.loads(text)
+        except OSError as error:
+            raise SettingsError(f"cannot read configuration {path}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"cannot read configuration {path}: {error}") from error
+    settings = Settings()
+    for section in fields(Settings):
+        current = getattr(settings, section.name)
+        given = table.pop(section.name, {})
+        if not isinstance(given, dict):
+            raise SettingsError(f"cannot use {section.name}={given!r}{_line(text, section.name)}: want a [table]")
+        current = _overlay(current, given, section.name, text)
+        current = _from_environment(current, section.name, environ)
+        settings = replace(settings, **{section.name: current})
+    for unknown in table:
+        known = ", ".join(f.name for f in fields(Settings))
+        raise SettingsError(f"unknown configuration section {unknown!r}{_line(text, unknown)}: want one of {known}")
+    _check(settings, text)
+    return settings
+
+
+def _overlay(section: Any, given: Mapping[str, Any], name: str, text: str) -> Any:
+    assert is_dataclass(section)
+    known = {f.name: getattr(section, f.name) for f in fields(section)}
+    for key, value in given.items():
+        where = _line(text, key)
+        if key not in known:
+            raise SettingsError(f"unknown configuration key {name}.{key}{where}: want one of {', '.join(known)}")
+        want = type(known[key])
+        if want is float and type(value) is int:
+            value = float(value)
+        if type(value) is not want:
+            raise SettingsError(f"cannot use {name}.{key}={value!r}{where}: want a {want.__name__}")
+        section = replace(section, **{key: value})
+    return section
+
+
+def _from_environment(section: Any, name: str, environ: Mapping[str, str]) -> Any:
+    for f in fields(section):
+        variable = f"FORESHOCK_{name}_{f.name}".upper()
+        if variable not in environ:
+            continue
+        current, raw = getattr(section, f.name), environ[variable]
+        try:
+            if isinstance(current, bool):
+                value: Any = {"true": True, "1": True, "false": False, "0": False}[raw.lower()]
+            elif isinstance(current, list):
+                value = [item.strip() for item in raw.split(",") if item.strip()]
+            elif isinstance(current, dict):
+                value = dict(item.split("=", 1) for item in raw.split(",") if item)
+            else:
+                value = type(current)(raw)
+        except (ValueError, KeyError) as error:
+            raise SettingsError(f"cannot use {variable}={raw!r}: want a {type(current).__name__}") from error
+        section = replace(section, **{f.name: value})
+    return section
+
+
+def _check(settings: Settings, text: str) -> None:
+    checks = [("lateness", settings.windows.lateness), ("future", settings.limits.future)]
+    checks += [("interval", settings.collect.interval)]
+    checks += [("horizons", horizon) for horizon in settings.models.horizons]
+    for key, value in checks:
+        try:
+            duration_ms(value)
+        except ValueError as error:
+            raise SettingsError(f"cannot use {key}{_line(text, key)}: {error}") from error
+    for rollup in settings.windows.rollups:
+        if not re.fullmatch(r"[1-9]\d*(s|m|h|d|w|mo)(/[1-9]\d*(s|m|h|d))?", rollup):
+            raise SettingsError(
+                f"cannot use windows.rollups={rollup!r}{_line(text, 'rollups')}: want e.g. 10s or 5m/1m"
+            )
+    try:
+        ZoneInfo(settings.windows.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        got = settings.windows.timezone
+        raise SettingsError(f"cannot use windows.timezone={got!r}{_line(text, 'timezone')}: unknown zone") from error
+
+
+def _line(text: str, key: str) -> str:
+    for number, line in enumerate(text.splitlines(), 1):
+        if re.match(rf"\s*\[?\s*{re.escape(key)}\b", line):
+            return f" (line {number})"
+    return ""

@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -116,7 +116,10 @@ class Settings:
 
 
 def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Return the settings of a TOML file (None: defaults) overlaid by ``FORESHOCK_SECTION_KEY``; raises SettingsError."""
+    """Return the settings of a TOML file, None for defaults, overlaid by ``FORESHOCK_SECTION_KEY``.
+
+    Raises SettingsError.
+    """
     environ = os.environ if environ is None else environ
     text, table = "", {}
     if path is not None:
@@ -144,7 +147,6 @@ def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Setting
 
 
 def _overlay(section: Any, given: Mapping[str, Any], name: str, text: str) -> Any:
-    assert is_dataclass(section)
     known = {f.name: getattr(section, f.name) for f in fields(section)}
     for key, value in given.items():
         where = _line(text, key)

@@ -29,7 +29,7 @@ class Log(Protocol):
         """Return the record's offset once it is durable; raises SinkError."""
 
     async def read(self, topic: str, partition: int, offset: int, *, records_max: int = 500) -> list[Record]:
-        """Return records from ``offset`` on, at once; empty at the end. An offset before the log's begin starts there."""
+        """Return records from ``offset`` on, at once; empty at the end. An offset before the begin starts there."""
 
     async def offsets(self, topic: str, partition: int) -> tuple[int, int]:
         """Return (begin, end): the oldest offset kept and the next to be written."""

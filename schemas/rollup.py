@@ -17,10 +17,11 @@ class Rollup(msgspec.Struct):
     Arrays have one row a series (n rows). ``sumsq`` is the sum of squared deviations from the mean (Welford's M2, so
     that mean and stddev stay exact for large values); stddev = sqrt(sumsq/count), the population's.
     ``increase`` is NaN but for counters; rate = increase / window seconds.
-    The sketch (log buckets, relative error 1 %): row i's buckets are sketch_keys[sketch_offsets[i]:sketch_offsets[i+1]],
+    The sketch has log buckets, relative error 1 %. Row i's buckets are
+    sketch_keys[sketch_offsets[i]:sketch_offsets[i+1]],
     int16, and sketch_counts likewise, uint32.
-    ``version`` : the highest log offset whose samples may be in it: the row holds exactly all samples of that series and
-    window at offsets <= version.
+    ``version`` : the highest log offset whose samples may be in it: the row holds exactly all samples of that series
+    and window at offsets <= version.
     ``late`` : a correction of a window that had been closed before.
     """
 

@@ -102,11 +102,13 @@ class HostCollector:
             for name in io._fields:
                 out.append((f"net_{name}_total", {"interface": interface}, "counter", getattr(io, name)))
         lines = (self._proc / "net" / "snmp").read_text().splitlines()
-        wanted = {"Tcp": ("ActiveOpens", "PassiveOpens", "CurrEstab", "RetransSegs", "OutRsts", "InErrs", "InSegs")}
-        wanted["Udp"] = ("InDatagrams", "OutDatagrams", "InErrors", "NoPorts")
+        wanted: dict[str, tuple[str, ...]] = {
+            "Tcp": ("ActiveOpens", "PassiveOpens", "CurrEstab", "RetransSegs", "OutRsts", "InErrs", "InSegs"),
+            "Udp": ("InDatagrams", "OutDatagrams", "InErrors", "NoPorts"),
+        }
         for heads, values in zip(lines[::2], lines[1::2], strict=False):
-            protocol, *names = heads.replace(":", "").split()
-            for name, value in zip(names, values.split()[1:], strict=False):
+            protocol, *columns = heads.replace(":", "").split()
+            for name, value in zip(columns, values.split()[1:], strict=False):
                 if name in wanted.get(protocol, ()):
                     kind: Kind = "gauge" if name == "CurrEstab" else "counter"
                     suffix = "" if kind == "gauge" else "_total"

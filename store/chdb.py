@@ -1,0 +1,80 @@
+"""ClickHouse in this process: chDB. One process a folder, calls from one thread at a time."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+from chdb import session
+
+from schemas.errors import SinkError, SourceError
+from store.base import Columns
+from store.migrate import migrate
+
+
+class ChdbStore:
+    """A store.base.Store in a folder."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+        self._session: session.Session | None = None
+
+    def open(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._session = session.Session(str(self._folder))
+        except (OSError, RuntimeError) as error:
+            raise SinkError(f"cannot open store {self._folder}: {error}") from error
+        self.execute("CREATE DATABASE IF NOT EXISTS foreshock")
+        self.execute("USE foreshock")
+        migrate(self)
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _query(self, sql: str, shape: str, parameters: Mapping[str, Any] | None) -> Any:
+        assert self._session is not None, "BUG: the store is not open"
+        return self._session.query(sql, shape, params=dict(parameters or {}))
+
+    def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        try:
+            self._query(sql, "Null", parameters)
+        except RuntimeError as error:
+            raise SinkError(f"cannot execute a statement in {self._folder}: {error}") from error
+
+    def select(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Columns:
+        try:
+            answer = self._query(sql, "ArrowStream", parameters).bytes()
+        except RuntimeError as error:
+            raise SourceError(f"cannot query the store in {self._folder}: {error}") from error
+        table = pyarrow.ipc.open_stream(answer).read_all()
+        return {name: _column(table.column(name)) for name in table.column_names}
+
+    def insert(self, table: str, columns: Columns, *, token: str = "") -> None:
+        assert table.isidentifier() and all(name.isidentifier() for name in columns), "BUG: not a table of ours"
+        block = pyarrow.table({name: pyarrow.array(values) for name, values in columns.items()})
+        handle, path = tempfile.mkstemp(suffix=".arrow", dir=self._folder)
+        try:
+            with os.fdopen(handle, "wb") as file, pyarrow.ipc.new_file(file, block.schema) as writer:
+                writer.write_table(block)
+            names = ", ".join(columns)
+            quoted = path.replace("\\", "\\\\").replace("'", "\\'")
+            # Names are ours, checked above; the token is a literal because SETTINGS takes no parameter.
+            setting = f" SETTINGS insert_deduplication_token = '{token.encode().hex()}'" if token else ""
+            self.execute(f"INSERT INTO {table} ({names}) FROM INFILE '{quoted}'{setting} FORMAT Arrow")
+        finally:
+            os.unlink(path)
+
+
+def _column(column: Any) -> Any:
+    kind = column.type
+    if pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind):
+        return column.to_numpy()
+    values = column.to_pylist()
+    return [value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value for value in values]

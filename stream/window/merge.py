@@ -1,0 +1,73 @@
+"""A correction and the stored rows it belongs to become one rollup."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from schemas.rollup import Rollup
+from stream.rollup import sketch
+
+
+def merge(late: Rollup, stored: dict[str, Any]) -> Rollup:
+    """Return ``late`` with the stored rows of its series and window added; series without one stay as they are.
+
+    stored : columns of the table ``rollups`` (series_id, count, sum, …, sketch_keys and sketch_counts as lists), at
+        most one row a series. Mean and deviation are combined by Chan, Golub, LeVeque (1979), exactly.
+    """
+    row_of = {int(series_id): row for row, series_id in enumerate(stored["series_id"])}
+    rows = np.array([row_of.get(int(series_id), -1) for series_id in late.ids])
+    has = rows >= 0
+    pick = rows[has]
+
+    def old(name: str, otherwise: float) -> np.ndarray:
+        out = np.full(len(rows), otherwise)
+        out[has] = np.asarray(stored[name])[pick]
+        return out
+
+    def old_ms(name: str, otherwise: int) -> np.ndarray:
+        out = np.full(len(rows), otherwise, np.int64)
+        out[has] = np.asarray(stored[name])[pick]
+        return out
+
+    count_a, count_b = old("count", 0.0), late.count.astype(np.float64)
+    total = count_a + count_b
+    delta = late.sum / count_b - np.divide(old("sum", 0.0), count_a, out=late.sum / count_b, where=count_a > 0)
+    first_ms, last_ms = old_ms("first_ms", 2**62), old_ms("last_ms", -(2**62))
+    low, high = np.minimum(old("min", np.inf), late.min), np.maximum(old("max", -np.inf), late.max)
+    lengths = np.diff(late.sketch_offsets)
+    entry_rows = [np.repeat(np.arange(len(rows)), lengths)]
+    keys, counts = [late.sketch_keys], [late.sketch_counts]
+    for row, source in zip(np.flatnonzero(has), pick, strict=True):
+        keys.append(np.asarray(stored["sketch_keys"][source], np.int16))
+        counts.append(np.asarray(stored["sketch_counts"][source], np.uint32))
+        entry_rows.append(np.full(len(keys[-1]), row))
+    offsets, all_keys, all_counts = sketch.build(
+        np.concatenate(entry_rows), np.concatenate(keys), np.concatenate(counts), len(rows)
+    )
+    p50, p95, p99 = (sketch.quantiles(offsets, all_keys, all_counts, q, low, high) for q in (0.5, 0.95, 0.99))
+    return Rollup(
+        rollup=late.rollup,
+        start_ms=late.start_ms,
+        end_ms=late.end_ms,
+        ids=late.ids,
+        count=total.astype(np.uint64),
+        sum=old("sum", 0.0) + late.sum,
+        min=low,
+        max=high,
+        sumsq=old("sumsq", 0.0) + late.sumsq + delta * delta * count_a * count_b / total,
+        first=np.where(first_ms <= late.first_ms, old("first", 0.0), late.first),
+        last=np.where(last_ms > late.last_ms, old("last", 0.0), late.last),
+        first_ms=np.minimum(first_ms, late.first_ms),
+        last_ms=np.maximum(last_ms, late.last_ms),
+        increase=old("increase", 0.0) + late.increase,
+        p50=p50,
+        p95=p95,
+        p99=p99,
+        sketch_offsets=offsets,
+        sketch_keys=all_keys,
+        sketch_counts=all_counts,
+        version=late.version,
+        late=True,
+    )

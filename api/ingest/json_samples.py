@@ -1,0 +1,101 @@
+"""JSON samples: ``{"samples": [...]}`` or one object a line. What can be read is taken, the rest named by index."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import msgspec
+
+from api.times import time_ms
+from schemas.errors import DataError
+from schemas.series import COUNTER_SUFFIXES, Kind, Series, make_series
+
+NAME_CHARACTERS_MAX = 1024
+LABELS_MAX = 64
+
+
+class Parsed(NamedTuple):
+    series: list[Series]
+    times: list[int]
+    values: list[float]
+    rejected: list[dict[str, Any]]
+    all_timed: bool  # every sample carried its own time, so the same body again is a repeat
+
+
+def parse_json_samples(body: bytes, *, now_ms: int, future_ms: int) -> Parsed:
+    """Return what the body holds; raises DataError if nothing in it could be read."""
+    items, rejected = _items(body)
+    out = Parsed([], [], [], rejected, all(isinstance(item, dict) and "timestamp" in item for _, item in items))
+    for index, item in items:
+        try:
+            series, at_ms, value = _sample(item, now_ms, future_ms)
+        except DataError as error:
+            rejected.append({"index": index, "error": str(error)})
+            continue
+        out.series.append(series)
+        out.times.append(at_ms)
+        out.values.append(value)
+    if not out.series and rejected:
+        raise DataError(f"cannot read any sample; the first: {rejected[0]['error']}")
+    return out
+
+
+def _items(body: bytes) -> tuple[list[tuple[int, Any]], list[dict[str, Any]]]:
+    try:
+        document = msgspec.json.decode(body)
+        if isinstance(document, dict) and isinstance(document.get("samples"), list):
+            return list(enumerate(document["samples"])), []
+        return [(0, document)], []
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    items: list[tuple[int, Any]] = []
+    rejected: list[dict[str, Any]] = []
+    for index, line in enumerate(line for line in body.split(b"\n") if line.strip()):
+        try:
+            items.append((index, msgspec.json.decode(line)))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            rejected.append({"index": index, "error": f"not JSON: {error}"})
+    return items, rejected
+
+
+def _sample(item: Any, now_ms: int, future_ms: int) -> tuple[Series, int, float]:
+    if not isinstance(item, dict):
+        raise DataError("cannot read a sample: want an object with entity, metric and value")
+    entity, metric = _name(item, "entity"), _name(item, "metric")
+    value = item.get("value")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
+        raise DataError(f"cannot use value={str(value)[:40]}: want a finite number", "bad_value")
+    labels = item.get("labels") or {}
+    if not isinstance(labels, dict) or len(labels) > LABELS_MAX:
+        raise DataError(f"cannot use labels: want an object of at most {LABELS_MAX} strings", "bad_labels")
+    for name, text in labels.items():
+        if not isinstance(text, str) or max(len(name), len(text)) > NAME_CHARACTERS_MAX:
+            raise DataError(
+                f"cannot use label {name[:40]!r}: want a string of at most {NAME_CHARACTERS_MAX}", "bad_labels"
+            )
+    at_ms = time_ms(item.get("timestamp", now_ms), now_ms)
+    if at_ms > now_ms + future_ms:
+        raise DataError(
+            f"cannot use timestamp={str(item.get('timestamp'))[:40]}: over {future_ms // 1000} s ahead of our clock "
+            "(limits.future)",
+            "future",
+        )
+    kind: Kind = "counter" if metric.endswith(COUNTER_SUFFIXES) else "gauge"
+    return make_series(entity, metric, labels, kind), at_ms, float(value)
+
+
+def _finite(value: int | float) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
+def _name(item: dict[str, Any], field: str) -> str:
+    name = item.get(field)
+    if not isinstance(name, str) or not 0 < len(name) <= NAME_CHARACTERS_MAX:
+        raise DataError(
+            f"cannot use {field}={str(name)[:40]!r}: want 1 to {NAME_CHARACTERS_MAX} characters", "bad_name"
+        )
+    return name

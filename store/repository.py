@@ -1,0 +1,183 @@
+"""Async face of a store: every blocking call runs in one thread of its own, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from schemas.rollup import Rollup
+from schemas.series import Series
+from store.base import Columns, Store
+
+T = TypeVar("T")
+
+_STAT_SQL = {name: name for name in ("min", "max", "sum", "count", "first", "last", "p50", "p95", "p99")} | {
+    "mean": "sum / count",
+    "stddev": "sqrt(sumsq / count)",
+    "rate": "increase / ((end_ms - start_ms) / 1000)",
+}
+STATS = tuple(_STAT_SQL)
+_NUMBERS: tuple[str, ...] = ("count", "sum", "min", "max", "sumsq", "first", "last", "first_ms", "last_ms", "increase")
+_NUMBERS += ("p50", "p95", "p99")
+SERIES_MAX = 5000
+
+
+class RangeResult(NamedTuple):
+    rollup: str
+    stat: str
+    series: list[Series]
+    starts_ms: np.ndarray  # int64[rows], rising
+    values: np.ndarray  # float64[rows, series], NaN where there is no window
+
+
+class Repository:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._thread = ThreadPoolExecutor(1, "store")
+        self._series: dict[int, Series] = {}
+
+    async def _run(self, call: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+
+    async def open(self) -> None:
+        await self._run(self._store.open)
+        for series in await self._run(self._load_series):
+            self._series[series.series_id] = series
+
+    async def close(self) -> None:
+        await self._run(self._store.close)
+        self._thread.shutdown()
+
+    def _load_series(self) -> list[Series]:
+        rows = self._store.select("SELECT series_id, entity, metric, labels, kind FROM series FINAL")
+        return [
+            Series(int(i), entity, metric, dict(labels), kind)
+            for i, entity, metric, labels, kind in zip(*rows.values(), strict=True)
+        ]
+
+    @property
+    def series(self) -> dict[int, Series]:
+        """Every series that was ever written, by id."""
+        return self._series
+
+    async def write(
+        self, rollups: list[Rollup], series: list[Series], raw: list[tuple[np.ndarray, ...]], checkpoint: dict[str, Any]
+    ) -> None:
+        """Write all of it, the checkpoint last: when it is durable, so is everything it stands for."""
+        await self._run(self._write, rollups, series, raw, checkpoint)
+        for one in series:
+            self._series[one.series_id] = one
+
+    def _write(
+        self, rollups: list[Rollup], series: list[Series], raw: list[tuple[np.ndarray, ...]], checkpoint: dict[str, Any]
+    ) -> None:
+        if series:
+            columns: Columns = {
+                "series_id": np.array([s.series_id for s in series], np.uint64),
+                "entity": [s.entity for s in series],
+                "metric": [s.metric for s in series],
+                "key": [s.key for s in series],
+                "labels": _map_column([s.labels for s in series]),
+                "kind": [s.kind for s in series],
+            }
+            self._store.insert("series", columns)
+        if raw:
+            ids, times, values = (np.concatenate([part[k] for part in raw]) for k in range(3))
+            self._store.insert("samples", {"series_id": ids, "timestamp_ms": times, "value": values})
+        if rollups:
+            self._store.insert("rollups", _rollup_columns(rollups))
+        self._store.insert("checkpoints", {name: [value] for name, value in checkpoint.items()})
+
+    async def checkpoint(self, topic: str, partition: int) -> dict[str, int] | None:
+        """Return resume_offset, floor_ms, watermark_ms, version of a partition; None before the first."""
+        sql = "SELECT * FROM checkpoints FINAL WHERE topic = {topic:String} AND partition = {partition:Int64}"
+        rows = await self._run(self._store.select, sql, {"topic": topic, "partition": partition})
+        return {k: int(v[0]) for k, v in rows.items() if k != "topic"} if len(rows["version"]) else None
+
+    async def rollup_rows(self, rollup: str, ids: np.ndarray, start_ms: int) -> Columns:
+        """Return the stored rows of these series in one window, for merging a correction into them."""
+        columns = ", ".join((*_NUMBERS, "sketch_keys", "sketch_counts"))
+        sql = (
+            f"SELECT series_id, {columns} FROM rollups FINAL"  # noqa: S608 - names of ours
+            " WHERE rollup = {rollup:String} AND start_ms = {start:Int64} AND series_id IN {ids:Array(UInt64)}"
+        )
+        parameters = {"rollup": rollup, "start": start_ms, "ids": [int(i) for i in ids]}
+        return await self._run(self._store.select, sql, parameters)
+
+    def versions_now(self, rollup: str, ids: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """Return the stored version of each (series, start), -1 where there is none; blocks, only for recovery."""
+        sql = (
+            "SELECT series_id, start_ms, version FROM rollups FINAL WHERE rollup = {rollup:String}"
+            " AND start_ms BETWEEN {low:Int64} AND {high:Int64} AND series_id IN {ids:Array(UInt64)}"
+        )
+        parameters = {"rollup": rollup, "low": int(starts.min()), "high": int(starts.max())}
+        parameters |= {"ids": [int(i) for i in np.unique(ids)]}
+        rows = self._thread.submit(self._store.select, sql, parameters).result()
+        keys = zip(rows["series_id"].tolist(), rows["start_ms"].tolist(), strict=True)
+        found = dict(zip(keys, rows["version"].tolist(), strict=True))
+        return np.array([found.get(key, -1) for key in zip(ids.tolist(), starts.tolist(), strict=True)], np.int64)
+
+    def select_series(self, entities: list[str], metrics: list[str]) -> list[Series]:
+        """Return the series that match any of the ``*`` patterns of both lists (empty: all), by entity and name."""
+
+        def fits(text: str, patterns: list[str]) -> bool:
+            return any(text == p or fnmatchcase(text, p.replace("[", "[[]")) for p in patterns)
+
+        chosen = [
+            s
+            for s in self._series.values()
+            if (not entities or fits(s.entity, entities))
+            and (not metrics or fits(s.metric, metrics) or fits(s.key, metrics))
+        ]
+        return sorted(chosen, key=lambda s: (s.entity, s.key))
+
+    async def range(self, from_ms: int, to_ms: int, series: list[Series], stat: str, rollup: str) -> RangeResult:
+        """Return one statistic of the windows that start in [from, to)."""
+        sql = (
+            f"SELECT series_id, start_ms, {_STAT_SQL[stat]} AS stat FROM rollups FINAL"  # noqa: S608 - of ours
+            " WHERE rollup = {rollup:String} AND start_ms >= {low:Int64} AND start_ms < {high:Int64}"
+            " AND series_id IN {ids:Array(UInt64)}"
+        )
+        parameters = {"rollup": rollup, "low": from_ms, "high": to_ms, "ids": [s.series_id for s in series]}
+        rows = await self._run(self._store.select, sql, parameters)
+        starts, at = np.unique(rows["start_ms"], return_inverse=True)
+        column = {s.series_id: i for i, s in enumerate(series)}
+        values = np.full((len(starts), len(series)), np.nan)
+        if len(starts):
+            values[at, [column[i] for i in rows["series_id"].tolist()]] = rows["stat"]
+        return RangeResult(rollup, stat, series, starts, values)
+
+
+def _map_column(maps: list[dict[str, str]]) -> Any:
+    import pyarrow
+
+    return pyarrow.array([list(m.items()) for m in maps], pyarrow.map_(pyarrow.string(), pyarrow.string()))
+
+
+def _rollup_columns(rollups: list[Rollup]) -> Columns:
+    import pyarrow
+
+    def every(name: str) -> np.ndarray:
+        return np.concatenate([getattr(r, name) for r in rollups])
+
+    def each(name: str, kind: Any) -> np.ndarray:
+        return np.concatenate([np.full(len(r), getattr(r, name), kind) for r in rollups])
+
+    lengths = np.concatenate([np.diff(r.sketch_offsets) for r in rollups])
+    offsets = pyarrow.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    columns: Columns = {
+        "rollup": [r.rollup for r in rollups for _ in range(len(r))],
+        "series_id": every("ids"),
+        "start_ms": each("start_ms", np.int64),
+        "end_ms": each("end_ms", np.int64),
+        "version": each("version", np.int64),
+    }
+    columns |= {name: every(name) for name in _NUMBERS}
+    for name in ("sketch_keys", "sketch_counts"):
+        columns[name] = pyarrow.ListArray.from_arrays(offsets, pyarrow.array(every(name)))
+    return columns

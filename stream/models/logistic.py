@@ -1,0 +1,121 @@
+"""Logistic regression over all entities and horizons at once, with River's arithmetic, and its calibration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stream.models.base import grown, sigmoid
+
+
+class Scaler:
+    """Running mean and variance a feature, as ``river.preprocessing.StandardScaler``, but NaN is left out."""
+
+    def __init__(self, features: int = 0) -> None:
+        self.count, self.mean, self.var = np.zeros(features), np.zeros(features), np.zeros(features)
+
+    def grow(self, features: int) -> None:
+        for name in ("count", "mean", "var"):
+            setattr(self, name, grown(getattr(self, name), (features,), 0.0))
+
+    def learn(self, x: np.ndarray) -> None:
+        there = np.isfinite(x)
+        n = there.sum(0).astype(float)
+        some = np.maximum(n, 1.0)
+        filled = np.where(there, x, 0.0)
+        mean = filled.sum(0) / some
+        var = (np.where(there, x - mean, 0.0) ** 2).sum(0) / some
+        total = np.maximum(self.count + n, 1.0)
+        a, b = self.count / total, n / total
+        difference = self.mean - mean
+        self.var = np.where(n > 0, a * self.var + b * var + a * b * difference**2, self.var)
+        self.mean = np.where(n > 0, a * self.mean + b * mean, self.mean)
+        self.count = self.count + n
+
+    def transform(self, x: np.ndarray, clip: float = np.inf) -> np.ndarray:
+        """Return standardised features: 0 where missing or without variance yet."""
+        scale = np.sqrt(self.var)
+        good = scale > 1e-12
+        z = np.where(good, (x - self.mean) / np.where(good, scale, 1.0), 0.0)
+        return np.clip(np.nan_to_num(z, nan=0.0, posinf=0.0, neginf=0.0), -clip, clip)
+
+
+class Logistic:
+    """One column of weights a head. ``learn`` is one step down the mean gradient of the batch, as River's
+    ``LogisticRegression(SGD(rate), intercept_lr=…).learn_many``; of one row, as its ``learn_one``."""
+
+    def __init__(self, features: int, heads: int, rate: float = 0.01, intercept_rate: float = 0.01, l2: float = 0.0):
+        self.rate, self.intercept_rate, self.l2 = rate, intercept_rate, l2
+        self.weights, self.bias = np.zeros((features, heads)), np.zeros(heads)
+
+    def grow(self, features: int) -> None:
+        self.weights = grown(self.weights, (features, self.weights.shape[1]), 0.0)
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        return x @ self.weights + self.bias
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return sigmoid(self.logits(x))
+
+    def learn(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray | float = 1.0) -> None:
+        known = np.isfinite(y)
+        rows = np.maximum(known.sum(0), 1)
+        slope = np.where(known, (self.predict(x) - np.where(known, y, 0.0)) * weight, 0.0) / rows
+        gradient = x.T @ slope
+        if self.l2:
+            gradient += self.l2 * self.weights * known.any(0)
+        self.bias = self.bias - self.intercept_rate * slope.sum(0)
+        self.weights = self.weights - self.rate * gradient
+
+    def state(self) -> dict[str, Any]:
+        return {"weights": self.weights, "bias": self.bias}
+
+
+class Calibration:
+    """Raw logits to probabilities, a head: counts by bin of the logit made at close, isotonic (pool adjacent
+    violators), read off by linear interpolation. A few made-up rows at the base rate keep empty bins sane."""
+
+    EDGES = np.linspace(-10, 10, 41)
+    PRIOR = 2.0
+
+    def __init__(self, heads: int) -> None:
+        self.counts = np.zeros((2, heads, len(self.EDGES) + 1))
+        self.curve = np.zeros((heads, len(self.EDGES) + 1))
+        self.stale = True
+
+    def add(self, z: np.ndarray, y: np.ndarray, amount: float = 1.0) -> None:
+        """z, y: [rows, heads]; NaN in either is left out."""
+        known = np.isfinite(y) & np.isfinite(z)
+        if not known.any():
+            return
+        row, head = np.nonzero(known)
+        cell = np.searchsorted(self.EDGES, z[row, head])
+        np.add.at(self.counts, (y[row, head].astype(int), head, cell), amount)
+        self.stale = True
+
+    def apply(self, z: np.ndarray) -> np.ndarray:
+        if self.stale:
+            self._fit()
+        centres = np.concatenate([[self.EDGES[0] - 0.25], (self.EDGES[1:] + self.EDGES[:-1]) / 2, [10.25]])
+        return np.stack([np.interp(z[:, h], centres, self.curve[h]) for h in range(z.shape[1])], 1)
+
+    def _fit(self) -> None:
+        self.stale = False
+        for h in range(self.counts.shape[1]):
+            negative, positive = np.maximum(self.counts[:, h], 0.0)
+            total = negative + positive
+            base = (positive.sum() + 0.5) / (total.sum() + 50.0)
+            rate = (positive + self.PRIOR * base) / (total + self.PRIOR)
+            weight = total + self.PRIOR * 0.05
+            blocks: list[list[float]] = []
+            for value, mass in zip(rate.tolist(), weight.tolist(), strict=True):
+                blocks.append([value, mass, 1])
+                while len(blocks) > 1 and blocks[-2][0] >= blocks[-1][0]:
+                    last, before = blocks.pop(), blocks.pop()
+                    both = last[1] + before[1]
+                    blocks.append([(last[0] * last[1] + before[0] * before[1]) / both, both, last[2] + before[2]])
+            self.curve[h] = np.concatenate([np.full(int(n), value) for value, _, n in blocks])
+
+    def state(self) -> dict[str, Any]:
+        return {"counts": self.counts, "curve": self.curve, "stale": self.stale}

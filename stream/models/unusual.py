@@ -1,0 +1,135 @@
+"""How unusual a window is: no labels, no look ahead, all entities and metrics at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stream.models.base import grown
+
+DAY_MS = 86_400_000
+SEASON_BINS = 48
+CLIP = 12.0
+FIELDS = ("seen", "fast", "slow", "noise", "spread", "last")
+
+
+@dataclass(slots=True)
+class Residuals:
+    """Of one window, [E, M]: value, what was expected, and how far off in units of the usual deviation."""
+
+    value: np.ndarray
+    expected: np.ndarray
+    short: np.ndarray
+    long: np.ndarray
+    surprise: np.ndarray
+    score: np.ndarray  # [E]
+    ready: np.ndarray  # bool[E]
+
+
+class Unusual:
+    """Levels and deviations by exponential forgetting over spans of time: minutes (fast), days (slow), and a baseline
+    by time of day once two days are known. An entity's residuals together are compared with its own past."""
+
+    FAST_MS = 20 * 60_000
+    SLOW_MS = 4 * DAY_MS
+
+    def __init__(self, window_ms: int) -> None:
+        self.window_ms = window_ms
+        self.shape = (0, 0)
+        for name in FIELDS:
+            setattr(self, name, np.zeros((0, 0)))
+        self.seen: np.ndarray
+        self.season = np.zeros((SEASON_BINS, 0, 0), np.float32)
+        self.season_days = np.zeros((SEASON_BINS, 0, 0), np.float32)
+        self.windows = np.zeros(0)
+        self.mean = np.zeros(0)
+        self.deviation = np.zeros(0)
+        self.memory = np.zeros(0)
+
+    def grow(self, entities: int, metrics: int) -> None:
+        if self.shape == (entities, metrics):
+            return
+        self.shape = (entities, metrics)
+        for name in FIELDS:
+            setattr(self, name, grown(getattr(self, name), self.shape, 0.0))
+        self.season = grown(self.season, (SEASON_BINS, *self.shape), 0.0)
+        self.season_days = grown(self.season_days, (SEASON_BINS, *self.shape), 0.0)
+        for name in ("windows", "mean", "deviation", "memory"):
+            setattr(self, name, grown(getattr(self, name), (entities,), 0.0))
+
+    def step(self, rows: np.ndarray, x: np.ndarray, day_ms: int, learn: np.ndarray) -> Residuals:
+        """Score the window's values x[len(rows), M] against the past, then learn them where ``learn``."""
+        own = {name: getattr(self, name)[rows] for name in FIELDS}
+        seen, fast, slow, noise, spread = (own[n] for n in ("seen", "fast", "slow", "noise", "spread"))
+        there = np.isfinite(x)
+        value = np.where(there, x, 0.0)
+        known = there & (seen > 0)
+        cell = int(day_ms * SEASON_BINS // DAY_MS) % SEASON_BINS
+        seasonal = self.window_ms <= DAY_MS // 4
+        days = self.season_days[cell][rows] if seasonal else np.zeros_like(seen)
+        baseline = self.season[cell][rows].astype(float) if seasonal else slow
+        trusted = days >= 2
+        floor = 1e-9 + 1e-3 * np.abs(slow)
+        short = np.where(known, (value - fast) / (noise + 0.1 * spread + floor), 0.0)
+        long = np.where(known, (value - slow) / (spread + floor), 0.0)
+        off = np.where(known & trusted, (value - baseline) / (spread + floor), long)
+        short, long, off = (np.clip(z, -CLIP, CLIP) for z in (short, long, off))
+        size = np.where(np.abs(off) < np.abs(long), off, long)
+        trust = np.minimum(seen / 30.0, 1.0)
+        surprise = trust * (np.log1p(short**2 / 9) * 0.5 + np.log1p(size**2 / 4))
+        count = np.maximum(there.sum(1), 1)
+        raw = surprise.sum(1) / np.sqrt(count)
+
+        windows = self.windows[rows]
+        memory = 0.5 * self.memory[rows] + 0.5 * raw
+        past = (memory - self.mean[rows]) / (self.deviation[rows] + 0.1)
+        ready = windows >= 60
+        score = np.where(ready, 1.0 / (1.0 + np.exp(-np.clip(1.2 * (past - 3.0), -30, 30))), 0.0)
+        expected = np.where(trusted, baseline, fast)
+        residuals = Residuals(x, np.where(seen > 0, expected, np.nan), short, size, surprise, score, ready)
+
+        update = there & learn[:, None]
+        first = update & (seen == 0)
+        a_fast = np.maximum(self._rate(self.FAST_MS), 1 / (seen + 1))
+        a_slow = np.maximum(self._rate(self.SLOW_MS), 1 / (seen + 1))
+        # A residual counts at most as six usual ones, so one outlier does not blind the scale.
+        step_noise, step_spread = np.abs(value - fast), np.abs(value - slow)
+        early = seen < 10
+        step_noise = np.where(early, step_noise, np.minimum(step_noise, 6 * noise + floor * 6))
+        step_spread = np.where(early, step_spread, np.minimum(step_spread, 6 * spread + floor * 6))
+        new = {
+            "seen": seen + update,
+            "fast": np.where(first, value, fast + a_fast * (value - fast)),
+            "slow": np.where(first, value, slow + a_slow * (value - slow)),
+            "noise": np.where(first, 0.0, noise + a_slow * (step_noise - noise)),
+            "spread": np.where(first, 0.0, spread + a_slow * (step_spread - spread)),
+            "last": value,
+        }
+        for name in FIELDS:
+            getattr(self, name)[rows] = np.where(update, new[name], own[name])
+        if seasonal:
+            share = min(1.0, self.window_ms * SEASON_BINS / DAY_MS)  # of a bin that one window fills
+            weight = np.maximum(share / 5, share / (days + share))
+            fresh = baseline + weight * (value - baseline)
+            self.season[cell][rows] = np.where(update, fresh, baseline)
+            self.season_days[cell][rows] = np.where(update, days + share, days)
+        self.memory[rows] = memory
+        rate = np.maximum(self._rate(self.SLOW_MS), 1 / (windows + 1))
+        kept = np.where(windows > 20, np.minimum(memory, self.mean[rows] + 6 * self.deviation[rows] + 0.5), memory)
+        self.deviation[rows] = np.where(
+            learn,
+            self.deviation[rows] + rate * (np.abs(kept - self.mean[rows]) - self.deviation[rows]),
+            self.deviation[rows],
+        )
+        self.mean[rows] = np.where(learn, self.mean[rows] + rate * (kept - self.mean[rows]), self.mean[rows])
+        self.windows[rows] = windows + learn
+        return residuals
+
+    def _rate(self, span_ms: int) -> float:
+        return float(1 - np.exp(-self.window_ms / max(span_ms, 5 * self.window_ms)))
+
+    def state(self) -> dict[str, Any]:
+        names = (*FIELDS, "season", "season_days", "windows", "mean", "deviation", "memory")
+        return {"shape": list(self.shape), **{name: getattr(self, name) for name in names}}

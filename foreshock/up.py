@@ -8,12 +8,15 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
 
-from api.app import ApiSettings, build_app
+from api.app import build_app
+from api.auth import parse_token
+from api.context import ApiSettings, Context, Gauge
+from api.live.hub import LIVE_TOPICS, Hub
 from foreshock.settings import Settings, duration_ms
 from log.open import open_log
 from schemas.errors import SettingsError
@@ -21,6 +24,8 @@ from schemas.topics import ALL, PARTITIONED
 from store.base import open_store
 from store.repository import Repository
 from stream.collect.loop import collect
+from stream.models.engine import EngineSettings
+from stream.models.periods import Periods
 from stream.settings import StreamSettings
 from stream.window.spec import in_memory, parse_rollup
 from stream.worker import StreamWorker
@@ -38,6 +43,12 @@ def stream_settings(settings: Settings) -> StreamSettings:
         rollups=tuple(settings.windows.rollups),
         lateness_ms=settings.windows.lateness_ms,
         partitions=settings.broker.partitions,
+        model_rollups=tuple(r for r in settings.models.rollups if r in settings.windows.rollups),
+        engine=EngineSettings(
+            horizons_ms=tuple(sorted(duration_ms(horizon) for horizon in settings.models.horizons)),
+            alarms_per_day=settings.models.alarms_per_day,
+        ),
+        periods=Periods(settings.windows.timezone, settings.periods.country or None),
     )
 
 
@@ -49,7 +60,24 @@ def api_settings(settings: Settings) -> ApiSettings:
         rollups=tuple(spec.name for spec in specs),
         body_max=settings.limits.body,
         future_ms=duration_ms(settings.limits.future),
+        model_rollups=tuple(settings.models.rollups),
+        tokens=tuple(settings.auth.tokens),
+        page=page if (page := Path(__file__).parent.parent / "ui").is_dir() else None,
     )
+
+
+def telemetry(worker: StreamWorker, clock_ms: Callable[[], int]) -> list[Gauge]:
+    """Return what ``/metrics`` says of a stream worker."""
+    gauges = [
+        Gauge(f"foreshock_{name}_total", "counter", "Counted by the stream worker.", {}, float(value))
+        for name, value in worker.status().items()
+    ]
+    for partition, watermark_ms in worker.watermarks().items():
+        if watermark_ms > 0:
+            labels, delay = {"partition": str(partition)}, (clock_ms() - watermark_ms) / 1000
+            name = "foreshock_watermark_delay_seconds"
+            gauges.append(Gauge(name, "gauge", "How far event time is behind our clock.", labels, delay))
+    return gauges
 
 
 class _Server(uvicorn.Server):
@@ -67,6 +95,11 @@ async def up(settings: Settings, *, data: Path, host: str, port: int, with_colle
             f"cannot listen on {host}: without tokens only loopback is open; set auth.tokens (foreshock token), "
             "or auth.behind_proxy=true where a TLS proxy checks who comes in"
         )
+    try:
+        for line in settings.auth.tokens:
+            parse_token(line)
+    except ValueError as error:
+        raise SettingsError(f"cannot use auth.tokens: {error}") from error
     data.mkdir(parents=True, exist_ok=True)
     listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     stop = asyncio.Event()
@@ -89,11 +122,29 @@ async def up(settings: Settings, *, data: Path, host: str, port: int, with_colle
             datadir=str(data / "faust"),
         )
         await worker.start()
-        app = build_app(
-            repository=repository, log=log, settings=api_settings(settings), now_ms=now_ms, status=worker.status
+        partitions = settings.broker.partitions
+        hub = Hub(log, {t: partitions if t in PARTITIONED else 1 for t in LIVE_TOPICS}, repository.series.get)
+        await hub.open()
+        following = asyncio.create_task(hub.run())
+        context = Context(
+            repository=repository,
+            log=log,
+            settings=api_settings(settings),
+            now_ms=now_ms,
+            period_of=stream_settings(settings).periods.name,
+            telemetry=lambda: telemetry(worker, now_ms),
+            not_ready=lambda: ["stream worker failed"] if worker.failed.is_set() else [],
+            hub=hub,
         )
         server = _Server(
-            uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+            uvicorn.Config(
+                build_app(context),
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=1,
+                ws_max_size=1 << 17,
+            )
         )
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         collecting = None
@@ -108,12 +159,13 @@ async def up(settings: Settings, *, data: Path, host: str, port: int, with_colle
         print(f"ready http://{shown}:{listener.getsockname()[1]}", flush=True)
         failed = asyncio.create_task(worker.failed.wait())
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({failed, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
-        broken = worker.failed.is_set()
+        await asyncio.wait({failed, stopping, serving, following}, return_when=asyncio.FIRST_COMPLETED)
+        broken = worker.failed.is_set() or following.done()
         if collecting:
             collecting.cancel()
         server.should_exit = True
         await serving
+        following.cancel()
         await worker.stop()
         for task in (failed, stopping):
             task.cancel()

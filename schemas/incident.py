@@ -9,7 +9,7 @@ import msgspec
 Severity = Literal["critical", "major", "minor", "warning", "info"]
 
 
-class Incident(msgspec.Struct, kw_only=True):
+class Incident(msgspec.Struct, kw_only=True, tag="incident"):
     """``end_ms`` None: still open. ``withdrawn``: was never one; what was learned from it is corrected."""
 
     id: str
@@ -25,7 +25,7 @@ class Incident(msgspec.Struct, kw_only=True):
     updated_ms: int = 0
 
 
-class Feedback(msgspec.Struct, kw_only=True):
+class Feedback(msgspec.Struct, kw_only=True, tag="feedback"):
     """What somebody said of a verdict."""
 
     verdict_id: str
@@ -34,5 +34,6 @@ class Feedback(msgspec.Struct, kw_only=True):
     start_ms: int
     end_ms: int
     correct: bool
+    flag: int = 1  # what the verdict had said
     note: str = ""
     at_ms: int = 0

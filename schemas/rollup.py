@@ -1,4 +1,4 @@
-"""The rollups of one closed window: columnar, one row a series."""
+"""The rollups of closed windows: columnar, one row a series and window."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ FLOATS = ("sum", "min", "max", "sumsq", "first", "last", "increase", "p50", "p95
 
 
 class Rollup(msgspec.Struct):
-    """All series of one partition in one window ``[start_ms, end_ms)``.
+    """Series of one partition in windows ``[start_ms, end_ms)`` of one definition.
 
-    Arrays have one row a series (n rows). ``sumsq`` is the sum of squared deviations from the mean (Welford's M2, so
-    that mean and stddev stay exact for large values); stddev = sqrt(sumsq/count), the population's.
-    ``increase`` is NaN but for counters; rate = increase / window seconds.
-    The sketch has log buckets, relative error 1 %. Row i's buckets are
-    sketch_keys[sketch_offsets[i]:sketch_offsets[i+1]],
-    int16, and sketch_counts likewise, uint32.
+    Arrays have one row a window and series (n rows); a window that closes on time comes alone, corrections by the many.
+    ``sumsq`` is the sum of squared deviations from the mean (Welford's M2, so that mean and stddev stay exact for large
+    values); stddev = sqrt(sumsq/count), the population's. ``increase`` is NaN but for counters; rate = increase /
+    window seconds. The sketch has log buckets, relative error 1 %. Row i's buckets are
+    sketch_keys[sketch_offsets[i]:sketch_offsets[i+1]], int16, and sketch_counts likewise, uint32.
     ``version`` : the highest log offset whose samples may be in it: the row holds exactly all samples of that series
     and window at offsets <= version.
-    ``late`` : a correction of a window that had been closed before.
+    ``late`` : a correction of windows that had been closed before.
     """
 
     rollup: str
-    start_ms: int
-    end_ms: int
+    start_ms: np.ndarray  # int64[n]
+    end_ms: np.ndarray  # int64[n]
     ids: np.ndarray  # uint64[n]
     count: np.ndarray  # uint64[n]
     sum: np.ndarray  # float64[n] …
@@ -69,14 +68,14 @@ class RollupMessage(msgspec.Struct):
     """A Rollup as it crosses the log (topic ``rollups``), with the series that its rows name; no sketch."""
 
     rollup: str
-    start_ms: int
-    end_ms: int
     version: int
     late: bool
-    ids: bytes
-    count: bytes
+    starts: bytes  # int64 each
+    ends: bytes
+    rows: bytes  # int64 each, which of ``series`` a row is of
+    count: bytes  # uint64 each
     columns: dict[str, bytes]  # float64 each, names from STATS
-    series: list[Series]  # same order as ids: a reader needs no other source
+    series: list[Series]  # a reader needs no other source
 
 
 STATS = ("sum", "min", "max", "mean", "stddev", "first", "last", "p50", "p95", "p99", "rate", "increase")
@@ -85,22 +84,29 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(RollupMessage)
 
 
-def encode_rollup(rollup: Rollup, series: list[Series]) -> bytes:
-    """Return the message for the log; ``series`` in row order."""
-    columns = {stat: np.ascontiguousarray(getattr(rollup, stat), "<f8").tobytes() for stat in STATS}
-    return _encoder.encode(
-        RollupMessage(
-            rollup.rollup,
-            rollup.start_ms,
-            rollup.end_ms,
-            rollup.version,
-            rollup.late,
-            rollup.ids.astype("<u8").tobytes(),
-            rollup.count.astype("<u8").tobytes(),
-            columns,
-            series,
-        )
-    )
+def encode_rollup(rollup: Rollup, part: slice, unique_ids: np.ndarray, series: msgspec.Raw) -> bytes:
+    """Return the message for the log, of some rows.
+
+    unique_ids : uint64, rising, every id of the rollup; series : their definitions in that order, by ``encode_series``.
+    """
+    columns = {stat: np.ascontiguousarray(getattr(rollup, stat)[part], "<f8").tobytes() for stat in STATS}
+    message = {
+        "rollup": rollup.rollup,
+        "version": rollup.version,
+        "late": rollup.late,
+        "starts": rollup.start_ms[part].astype("<i8").tobytes(),
+        "ends": rollup.end_ms[part].astype("<i8").tobytes(),
+        "rows": np.searchsorted(unique_ids, rollup.ids[part]).astype("<i8").tobytes(),
+        "count": rollup.count[part].astype("<u8").tobytes(),
+        "columns": columns,
+        "series": series,
+    }
+    return _encoder.encode(message)
+
+
+def encode_series(series: list[Series]) -> msgspec.Raw:
+    """Return definitions encoded, to be used for many messages."""
+    return msgspec.Raw(_encoder.encode(series))
 
 
 def decode_rollup(data: bytes) -> RollupMessage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Literal
 
@@ -49,7 +50,12 @@ def make_series(entity: str, metric: str, labels: dict[str, str] | None = None, 
     >>> make_series("web-1", "cpu", {"core": "0"}).key
     'cpu{core="0"}'
     """
-    labels = dict(labels or {})
+    return _make_series(entity, metric, tuple(sorted(labels.items())) if labels else (), kind)
+
+
+@lru_cache(100_000)
+def _make_series(entity: str, metric: str, items: tuple[tuple[str, str], ...], kind: Kind) -> Series:
+    labels = dict(items)
     return Series(series_id(entity, metric, labels), entity, metric, labels, kind)
 
 
@@ -65,6 +71,7 @@ def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
+@lru_cache(100_000)
 def partition_of(entity: str, partitions: int) -> int:
     """Return the partition that owns an entity: all series of one entity live in one partition."""
     digest = blake2b(entity.encode("utf-8", "surrogatepass"), digest_size=4).digest()

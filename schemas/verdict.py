@@ -6,7 +6,7 @@ import msgspec
 
 
 class Contribution(msgspec.Struct, kw_only=True):
-    """One metric's share of the score, in the model's own log-odds; they sum to the score's logit with the bias."""
+    """One metric's share of the score, in the model's own log-odds; together they sum to the verdict's ``logit``."""
 
     metric: str
     stat: str
@@ -54,7 +54,22 @@ class Verdict(msgspec.Struct, kw_only=True):
     actions: list[Action] = []
     similar: list[SimilarIncident] = []
     reason: str = ""
+    explains: str = ""  # which of the two the contributions sum to: its ``logit``, before calibration
+    logit: float | None = None
     version: int = 0
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Verdict])
+
+
+def encode_verdicts(verdicts: list[Verdict]) -> bytes:
+    """Return one record of the topic ``verdicts``: those of one window's close."""
+    return _encoder.encode(verdicts)
+
+
+def decode_verdicts(data: bytes) -> list[Verdict]:
+    return _decoder.decode(data)
 
 
 def verdict_id(entity: str, rollup: str, start_ms: int) -> str:

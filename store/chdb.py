@@ -40,7 +40,7 @@ class ChdbStore:
 
     def _query(self, sql: str, shape: str, parameters: Mapping[str, Any] | None) -> Any:
         assert self._session is not None, "BUG: the store is not open"
-        return self._session.query(sql, shape, params=dict(parameters or {}))
+        return self._session.query(sql, shape, params={k: _parameter(v) for k, v in (parameters or {}).items()})
 
     def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         try:
@@ -70,6 +70,16 @@ class ChdbStore:
             self.execute(f"INSERT INTO {table} ({names}) FROM INFILE '{quoted}'{setting} FORMAT Arrow")
         finally:
             os.unlink(path)
+
+
+def _parameter(value: Any) -> Any:
+    """Return a parameter as the engine wants it written: strings escaped, in arrays quoted as well."""
+    if isinstance(value, str):
+        return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        escaped = (text.replace("\\", "\\\\").replace("'", "\\'") for text in value)
+        return "[" + ",".join(f"'{text}'" for text in escaped) + "]"
+    return value
 
 
 def _column(column: Any) -> Any:

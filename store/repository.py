@@ -1,20 +1,16 @@
-"""Async face of a store: every blocking call runs in one thread of its own, in order."""
+"""Series, samples, rollups and checkpoints in a store."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from schemas.rollup import Rollup
 from schemas.series import Series
 from store.base import Columns, Store
-
-T = TypeVar("T")
+from store.thread import StoreThread
 
 _STAT_SQL = {name: name for name in ("min", "max", "sum", "count", "first", "last", "p50", "p95", "p99")} | {
     "mean": "sum / count",
@@ -25,6 +21,20 @@ STATS = tuple(_STAT_SQL)
 _NUMBERS: tuple[str, ...] = ("count", "sum", "min", "max", "sumsq", "first", "last", "first_ms", "last_ms", "increase")
 _NUMBERS += ("p50", "p95", "p99")
 SERIES_MAX = 5000
+_PAIRS_MAX = 20_000
+# The primary key is (rollup, series_id, start_ms): the plain conditions prune, the pairs choose.
+_PAIRS = """
+ WHERE rollup = {rollup:String} AND start_ms BETWEEN {low:Int64} AND {high:Int64}
+   AND series_id IN {unique:Array(UInt64)}
+   AND (series_id, start_ms) IN (
+       SELECT tupleElement(pair, 1), tupleElement(pair, 2)
+       FROM (SELECT arrayJoin(arrayZip({ids:Array(UInt64)}, {starts:Array(Int64)})) AS pair))"""
+
+
+def _pair_parameters(rollup: str, ids: np.ndarray, starts: np.ndarray) -> dict[str, Any]:
+    starts = starts[: len(ids)]
+    bounds = {"rollup": rollup, "low": int(starts.min()), "high": int(starts.max())}
+    return bounds | {"unique": np.unique(ids).tolist(), "ids": ids.tolist(), "starts": starts.tolist()}
 
 
 class RangeResult(NamedTuple):
@@ -37,12 +47,9 @@ class RangeResult(NamedTuple):
 
 class Repository:
     def __init__(self, store: Store) -> None:
-        self._store = store
-        self._thread = ThreadPoolExecutor(1, "store")
+        self.thread = StoreThread(store)
+        self._store, self._run = store, self.thread.run
         self._series: dict[int, Series] = {}
-
-    async def _run(self, call: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
 
     async def open(self) -> None:
         await self._run(self._store.open)
@@ -51,7 +58,7 @@ class Repository:
 
     async def close(self) -> None:
         await self._run(self._store.close)
-        self._thread.shutdown()
+        self.thread.shutdown()
 
     def _load_series(self) -> list[Series]:
         rows = self._store.select("SELECT series_id, entity, metric, labels, kind FROM series FINAL")
@@ -93,33 +100,64 @@ class Repository:
             self._store.insert("rollups", _rollup_columns(rollups))
         self._store.insert("checkpoints", {name: [value] for name, value in checkpoint.items()})
 
+    async def ping(self) -> None:
+        """Ask the store for nothing; raises SourceError when it is away."""
+        await self._run(self._store.select, "SELECT 1 AS one")
+
+    async def seen(self) -> list[tuple[str, int, int]]:
+        """Return (entity, first, last seen in epoch ms) of each entity with a closed window."""
+        sql = (
+            "SELECT entity, min(low) AS first_ms, max(high) AS last_ms FROM series AS s JOIN ("
+            " SELECT series_id, min(first_ms) AS low, max(last_ms) AS high FROM rollups GROUP BY series_id"
+            ") AS r USING (series_id) GROUP BY entity"
+        )
+        rows = await self._run(self._store.select, sql)
+        columns = (rows["entity"], rows["first_ms"].tolist(), rows["last_ms"].tolist())
+        return list(zip(*columns, strict=True))
+
+    async def series_seen(self, ids: list[int]) -> dict[int, tuple[int, int]]:
+        """Return first and last seen, epoch ms, of series."""
+        sql = (
+            "SELECT series_id, min(first_ms) AS low, max(last_ms) AS high FROM rollups"
+            " WHERE series_id IN {ids:Array(UInt64)} GROUP BY series_id"
+        )
+        rows = await self._run(self._store.select, sql, {"ids": ids})
+        columns = (rows["series_id"].tolist(), rows["low"].tolist(), rows["high"].tolist())
+        return {series_id: (low, high) for series_id, low, high in zip(*columns, strict=True)}
+
     async def checkpoint(self, topic: str, partition: int) -> dict[str, int] | None:
         """Return resume_offset, floor_ms, watermark_ms, version of a partition; None before the first."""
         sql = "SELECT * FROM checkpoints FINAL WHERE topic = {topic:String} AND partition = {partition:Int64}"
         rows = await self._run(self._store.select, sql, {"topic": topic, "partition": partition})
         return {k: int(v[0]) for k, v in rows.items() if k != "topic"} if len(rows["version"]) else None
 
-    async def rollup_rows(self, rollup: str, ids: np.ndarray, start_ms: int) -> Columns:
-        """Return the stored rows of these series in one window, for merging a correction into them."""
-        columns = ", ".join((*_NUMBERS, "sketch_keys", "sketch_counts"))
-        sql = (
-            f"SELECT series_id, {columns} FROM rollups FINAL"  # noqa: S608 - names of ours
-            " WHERE rollup = {rollup:String} AND start_ms = {start:Int64} AND series_id IN {ids:Array(UInt64)}"
-        )
-        parameters = {"rollup": rollup, "start": start_ms, "ids": [int(i) for i in ids]}
-        return await self._run(self._store.select, sql, parameters)
+    async def rollup_rows(self, rollup: str, ids: np.ndarray, starts: np.ndarray) -> Columns:
+        """Return the stored rows of these series, ids[i] in the window at starts[i], to merge corrections into."""
+        columns = ", ".join(("series_id", "start_ms", *_NUMBERS, "sketch_keys", "sketch_counts"))
+        sql = f"SELECT {columns} FROM rollups FINAL{_PAIRS}"  # noqa: S608 - names of ours
+        parts = [
+            await self._run(self._store.select, sql, _pair_parameters(rollup, ids[at : at + _PAIRS_MAX], starts[at:]))
+            for at in range(0, len(ids), _PAIRS_MAX)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return {
+            name: [value for part in parts for value in part[name]]
+            if isinstance(parts[0][name], list)
+            else np.concatenate([part[name] for part in parts])
+            for name in parts[0]
+        }
 
     def versions_now(self, rollup: str, ids: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """Return the stored version of each (series, start), -1 where there is none; blocks, only for recovery."""
-        sql = (
-            "SELECT series_id, start_ms, version FROM rollups FINAL WHERE rollup = {rollup:String}"
-            " AND start_ms BETWEEN {low:Int64} AND {high:Int64} AND series_id IN {ids:Array(UInt64)}"
-        )
-        parameters = {"rollup": rollup, "low": int(starts.min()), "high": int(starts.max())}
-        parameters |= {"ids": [int(i) for i in np.unique(ids)]}
-        rows = self._thread.submit(self._store.select, sql, parameters).result()
-        keys = zip(rows["series_id"].tolist(), rows["start_ms"].tolist(), strict=True)
-        found = dict(zip(keys, rows["version"].tolist(), strict=True))
+        pairs = np.unique(np.stack([ids.astype(np.int64), starts]), axis=1)
+        sql = f"SELECT series_id, start_ms, version FROM rollups FINAL{_PAIRS}"  # noqa: S608 - names of ours
+        found: dict[tuple[int, int], int] = {}
+        for at in range(0, pairs.shape[1], _PAIRS_MAX):
+            parameters = _pair_parameters(rollup, pairs[0, at : at + _PAIRS_MAX], pairs[1, at:])
+            rows = self.thread.submit(self._store.select, sql, parameters).result()
+            keys = zip(rows["series_id"].tolist(), rows["start_ms"].tolist(), strict=True)
+            found |= dict(zip(keys, rows["version"].tolist(), strict=True))
         return np.array([found.get(key, -1) for key in zip(ids.tolist(), starts.tolist(), strict=True)], np.int64)
 
     def select_series(self, entities: list[str], metrics: list[str]) -> list[Series]:
@@ -165,17 +203,16 @@ def _rollup_columns(rollups: list[Rollup]) -> Columns:
     def every(name: str) -> np.ndarray:
         return np.concatenate([getattr(r, name) for r in rollups])
 
-    def each(name: str, kind: Any) -> np.ndarray:
-        return np.concatenate([np.full(len(r), getattr(r, name), kind) for r in rollups])
-
     lengths = np.concatenate([np.diff(r.sketch_offsets) for r in rollups])
     offsets = pyarrow.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
     columns: Columns = {
-        "rollup": [r.rollup for r in rollups for _ in range(len(r))],
+        "rollup": pyarrow.DictionaryArray.from_arrays(
+            np.repeat(np.arange(len(rollups), dtype=np.int32), [len(r) for r in rollups]), [r.rollup for r in rollups]
+        ).cast(pyarrow.string()),
         "series_id": every("ids"),
-        "start_ms": each("start_ms", np.int64),
-        "end_ms": each("end_ms", np.int64),
-        "version": each("version", np.int64),
+        "start_ms": every("start_ms"),
+        "end_ms": every("end_ms"),
+        "version": np.concatenate([np.full(len(r), r.version, np.int64) for r in rollups]),
     }
     columns |= {name: every(name) for name in _NUMBERS}
     for name in ("sketch_keys", "sketch_counts"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from stream.models.engine import EngineSettings
+from stream.models.periods import Periods
 
 
 @dataclass(frozen=True)
@@ -12,3 +15,8 @@ class StreamSettings:
     partitions: int
     flush_interval_s: float = 1.0
     idle_ms: int = 1500  # a partition without records for so long is advanced by its owner
+    model_rollups: tuple[str, ...] = ()  # a model each
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    periods: Periods = field(default_factory=Periods)
+    snapshot_interval_ms: int = 60_000
+    cards_interval_ms: int = 5_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,9 @@ import faust
 from log.base import Log
 from log.fetch import fetch_topic
 from log.open import faust_url
-from schemas.topics import SAMPLES
+from schemas.topics import ROLLUPS, SAMPLES
 from store.repository import Repository
+from stream.agents.scoring import PartitionScorer
 from stream.agents.windowing import PartitionWorker
 from stream.settings import StreamSettings
 
@@ -35,6 +37,7 @@ class StreamWorker:
     ) -> None:
         self._log, self._repository, self._settings, self._now_ms = log, repository, settings, now_ms
         self.windows: dict[int, PartitionWorker] = {}
+        self.scorers: dict[int, PartitionScorer] = {}
         self.failed = asyncio.Event()
         self._ticker: asyncio.Task | None = None
         self.app: Any = faust.App(
@@ -46,26 +49,34 @@ class StreamWorker:
             stream_wait_empty=False,
         )
         self.app.foreshock_positions = self._position  # type: ignore[attr-defined]
+        self._agent(SAMPLES, "window", self.windows)
+        self._agent(ROLLUPS, "score", self.scorers)
 
-        @self.app.agent(fetch_topic(self.app, SAMPLES, settings.partitions), name="window")
-        async def window(stream: Any) -> None:
+    def _agent(self, topic: str, name: str, workers: dict[int, Any]) -> None:
+        @self.app.agent(fetch_topic(self.app, topic, self._settings.partitions), name=name)
+        async def agent(stream: Any) -> None:
             async for fetch in stream:
                 try:
-                    await self.windows[fetch.records[0].partition].process(fetch.records)
+                    await workers[fetch.records[0].partition].process(fetch.records)
                 except Exception:
                     # Faust would acknowledge the records and go on: stop instead, the checkpoint knows where to resume.
-                    logger.exception("cannot window a fetch of records")
+                    logger.exception("agent %s cannot take in a fetch of records", name)
                     self.failed.set()
                     raise
 
     async def _position(self, topic: str, partition: int) -> int | None:
         """Where an assigned partition is read from: the checkpoint in the store, not the broker's commit."""
-        if topic != SAMPLES:
-            return None
-        worker = PartitionWorker(partition, self._log, self._repository, self._settings, self._now_ms)
-        offset = await worker.open()
-        self.windows[partition] = worker
-        return offset
+        if topic == SAMPLES:
+            window = PartitionWorker(partition, self._log, self._repository, self._settings, self._now_ms)
+            offset = await window.open()
+            self.windows[partition] = window
+            return offset
+        if topic == ROLLUPS:
+            scorer = PartitionScorer(partition, self._log, self._repository, self._settings, self._now_ms)
+            offset = await scorer.open()
+            self.scorers[partition] = scorer
+            return offset
+        return None
 
     async def start(self) -> None:
         await self.app.start()
@@ -74,9 +85,9 @@ class StreamWorker:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._settings.flush_interval_s)
-            for window in list(self.windows.values()):
+            for worker in self._workers():
                 try:
-                    await window.tick()
+                    await worker.tick()
                 except Exception:
                     logger.exception("cannot write to the store; again in a second, the log keeps everything")
 
@@ -86,11 +97,19 @@ class StreamWorker:
         await self.app.stop()
         for window in self.windows.values():
             await window.tick()
+        for scorer in self.scorers.values():
+            await scorer.close()
+
+    def _workers(self) -> list[PartitionWorker | PartitionScorer]:
+        return [*self.windows.values(), *self.scorers.values()]
 
     def status(self) -> dict[str, int]:
         """Return what was counted, over all partitions."""
-        totals: dict[str, int] = {}
-        for window in self.windows.values():
-            for name, value in window.counters.items():
-                totals[name] = totals.get(name, 0) + value
-        return totals
+        total: Counter[str] = Counter()
+        for worker in self._workers():
+            total.update(worker.counters)
+        return dict(total)
+
+    def watermarks(self) -> dict[int, int]:
+        """Return each partition's watermark, epoch ms."""
+        return {number: window.watermark_ms for number, window in self.windows.items()}

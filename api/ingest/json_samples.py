@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,6 +16,9 @@ NAME_CHARACTERS_MAX = 1024
 LABELS_MAX = 64
 
 
+_lines = msgspec.json.Decoder()
+
+
 class Parsed(NamedTuple):
     series: list[Series]
     times: list[int]
@@ -25,11 +29,22 @@ class Parsed(NamedTuple):
 
 def parse_json_samples(body: bytes, *, now_ms: int, future_ms: int) -> Parsed:
     """Return what the body holds; raises DataError if nothing in it could be read."""
-    items, rejected = _items(body)
+    return _parse(body, "samples", _sample, now_ms, future_ms)
+
+
+def parse_json_events(body: bytes, *, now_ms: int, future_ms: int) -> Parsed:
+    """Return occurrences as samples of value 1 of the metric ``events{event="…"}``, so that they roll up as counts."""
+    return _parse(body, "events", _event, now_ms, future_ms)
+
+
+def _parse(
+    body: bytes, name: str, read: Callable[[Any, int, int], tuple[Series, int, float]], now_ms: int, future_ms: int
+) -> Parsed:
+    items, rejected = _items(body, name)
     out = Parsed([], [], [], rejected, all(isinstance(item, dict) and "timestamp" in item for _, item in items))
     for index, item in items:
         try:
-            series, at_ms, value = _sample(item, now_ms, future_ms)
+            series, at_ms, value = read(item, now_ms, future_ms)
         except DataError as error:
             rejected.append({"index": index, "error": str(error)})
             continue
@@ -41,14 +56,18 @@ def parse_json_samples(body: bytes, *, now_ms: int, future_ms: int) -> Parsed:
     return out
 
 
-def _items(body: bytes) -> tuple[list[tuple[int, Any]], list[dict[str, Any]]]:
+def _items(body: bytes, name: str) -> tuple[list[tuple[int, Any]], list[dict[str, Any]]]:
     try:
         document = msgspec.json.decode(body)
-        if isinstance(document, dict) and isinstance(document.get("samples"), list):
-            return list(enumerate(document["samples"])), []
+        if isinstance(document, dict) and isinstance(document.get(name), list):
+            return list(enumerate(document[name])), []
         return [(0, document)], []
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
+    try:
+        return list(enumerate(_lines.decode_lines(body))), []
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass  # a line is not JSON: the others are still taken
     items: list[tuple[int, Any]] = []
     rejected: list[dict[str, Any]] = []
     for index, line in enumerate(line for line in body.split(b"\n") if line.strip()):
@@ -74,6 +93,20 @@ def _sample(item: Any, now_ms: int, future_ms: int) -> tuple[Series, int, float]
             raise DataError(
                 f"cannot use label {name[:40]!r}: want a string of at most {NAME_CHARACTERS_MAX}", "bad_labels"
             )
+    kind: Kind = "counter" if metric.endswith(COUNTER_SUFFIXES) else "gauge"
+    return make_series(entity, metric, labels, kind), _time(item, now_ms, future_ms), float(value)
+
+
+def _event(item: Any, now_ms: int, future_ms: int) -> tuple[Series, int, float]:
+    if not isinstance(item, dict):
+        raise DataError("cannot read an event: want an object with entity and event")
+    entity, event = _name(item, "entity"), _name(item, "event")
+    if not isinstance(item.get("attributes") or {}, dict):
+        raise DataError("cannot use attributes: want an object", "bad_labels")
+    return make_series(entity, "events", {"event": event}, "event"), _time(item, now_ms, future_ms), 1.0
+
+
+def _time(item: dict[str, Any], now_ms: int, future_ms: int) -> int:
     at_ms = time_ms(item.get("timestamp", now_ms), now_ms)
     if at_ms > now_ms + future_ms:
         raise DataError(
@@ -81,8 +114,7 @@ def _sample(item: Any, now_ms: int, future_ms: int) -> tuple[Series, int, float]
             "(limits.future)",
             "future",
         )
-    kind: Kind = "counter" if metric.endswith(COUNTER_SUFFIXES) else "gauge"
-    return make_series(entity, metric, labels, kind), at_ms, float(value)
+    return at_ms
 
 
 def _finite(value: int | float) -> bool:

@@ -1,4 +1,4 @@
-"""Samples → closed windows → the store. One PartitionWorker a partition; the Faust agent only hands it records."""
+"""Samples → closed windows → log and store. One PartitionWorker a partition; the Faust agent only hands it records."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ import numpy as np
 
 from log.base import Log, Record
 from schemas.batch import NO_ADVANCE, SampleBatch, columns, decode_batch, encode_batch
-from schemas.rollup import Rollup
+from schemas.rollup import Rollup, encode_rollup, encode_series
 from schemas.series import Series
-from schemas.topics import EVENTS_REJECTED, SAMPLES
+from schemas.topics import EVENTS_REJECTED, ROLLUPS, SAMPLES
 from store.repository import Repository
 from stream.settings import StreamSettings
 from stream.window.merge import merge
 from stream.window.partition import PartitionWindows
 from stream.window.spec import in_memory, parse_rollup
+
+ENCODED_MAX = 64  # lists of series definitions, encoded, kept for the windows to come
+MESSAGE_ROWS = 20_000
 
 
 class PartitionWorker:
@@ -34,6 +37,11 @@ class PartitionWorker:
         self._raw: list[tuple[np.ndarray, ...]] = []
         self._unsaved: dict[int, Series] = {}
         self._counter_ids: set[int] = set()
+        self._entity_of: dict[int, int] = {}
+        self._entities: dict[str, int] = {}
+        self._encoded: dict[bytes, msgspec.Raw] = {}
+        self._owed: list[Rollup] = []  # corrections that still have to be merged with what is stored
+        self._owed_since = 0  # the lowest log offset of a sample in them
         self._lock = asyncio.Lock()
         self._last_record_ms = now_ms()
         self._windows: PartitionWindows | None = None
@@ -49,6 +57,7 @@ class PartitionWorker:
             is_counter=self._is_counter,
             recovered_until=end - 1 if saved else -1,
             versions_of=self._repository.versions_now if saved else None,
+            entity_of=self._entity_numbers,
         )
         if saved is None:
             return 0
@@ -57,6 +66,21 @@ class PartitionWorker:
 
     def _is_counter(self, ids: np.ndarray) -> np.ndarray:
         return np.isin(ids, np.fromiter(self._counter_ids, np.uint64, len(self._counter_ids)))
+
+    def _entity_numbers(self, ids: np.ndarray) -> np.ndarray:
+        unique, at = np.unique(ids, return_inverse=True)
+        numbers = np.empty(len(unique), np.int64)
+        for i, series_id in enumerate(unique.tolist()):
+            number = self._entity_of.get(series_id)
+            if number is None:
+                series = self._series(series_id)
+                entity = series.entity if series else ""
+                number = self._entity_of[series_id] = self._entities.setdefault(entity, len(self._entities))
+            numbers[i] = number
+        return numbers[at]
+
+    def _series(self, series_id: int) -> Series | None:
+        return self._unsaved.get(series_id) or self._repository.series.get(series_id)
 
     async def process(self, records: list[Record]) -> None:
         """Take a fetch of records in. An unreadable one is put aside and counted."""
@@ -81,23 +105,44 @@ class PartitionWorker:
                     self._raw.append(got)
                 if batch.advance_ms == NO_ADVANCE:
                     self._last_record_ms = self._now_ms()
-            await self._keep(self._windows.drain())
+            for rollup in self._windows.drain():
+                await self._keep(rollup)
+            if self._windows.late_overflow:
+                await self._correct(everything=True)
 
-    async def _keep(self, rollups: list[Rollup]) -> None:
-        for rollup in rollups:
-            self.counters["late_rows" if rollup.late else "rows"] += len(rollup)
-            if rollup.late:
-                await self._flush()  # the stored row must hold everything before it
-                stored = await self._repository.rollup_rows(rollup.rollup, rollup.ids, rollup.start_ms)
-                rollup = merge(rollup, stored)
-            self._rollups.append(rollup)
+    async def _keep(self, rollup: Rollup) -> None:
+        """Hand a rollup to whoever follows, and to the next write to the store."""
+        self.counters["late_rows" if rollup.late else "rows"] += len(rollup)
+        unique = np.unique(rollup.ids)
+        names = self._encoded.get(key := unique.tobytes())
+        if names is None:
+            if len(self._encoded) >= ENCODED_MAX:
+                self._encoded.clear()
+            series = [self._series(i) or Series(i, "", f"series-{i}", {}) for i in unique.tolist()]
+            names = self._encoded[key] = encode_series(series)
+        for part in _messages(rollup):
+            await self._log.append(ROLLUPS, self.partition, encode_rollup(rollup, part, unique, names))
+        self._rollups.append(rollup)
+
+    async def _correct(self, *, everything: bool = False) -> None:
+        """Correct closed windows by late samples. What was closed before must be stored first: it is merged into."""
+        assert self._windows is not None, "BUG: not open"
+        await self._flush()
+        if not self._owed:
+            self._owed_since = self._windows.checkpoint()[0]
+            self._owed = self._windows.close_late(everything=everything)
+        while self._owed:  # one stays here until it is merged: the store may be away
+            rollup = self._owed[0]
+            stored = await self._repository.rollup_rows(rollup.rollup, rollup.ids, rollup.start_ms)
+            await self._keep(merge(rollup, stored))
+            self._owed.pop(0)
+        await self._flush()
 
     async def tick(self) -> None:
         """Once a second: write what is pending, corrections too; advance the partition when it is idle."""
         assert self._windows is not None, "BUG: not open"
         async with self._lock:
-            await self._keep(self._windows.close_late())
-            await self._flush()
+            await self._correct()
         now_ms = self._now_ms()
         if self._windows.open_samples and now_ms - self._last_record_ms > self._settings.idle_ms:
             advance = SampleBatch([], b"", b"", b"", [], now_ms - self._settings.lateness_ms, now_ms)
@@ -108,7 +153,27 @@ class PartitionWorker:
         if not (self._rollups or self._raw or self._unsaved):
             return
         resume_offset, floor_ms, watermark_ms = self._windows.checkpoint()
+        if self._owed:
+            resume_offset = min(resume_offset, self._owed_since)
         checkpoint = {"topic": SAMPLES, "partition": self.partition, "resume_offset": resume_offset}
         checkpoint |= {"floor_ms": floor_ms, "watermark_ms": watermark_ms, "version": self._windows.last_offset}
         await self._repository.write(self._rollups, list(self._unsaved.values()), self._raw, checkpoint)
         self._rollups, self._raw, self._unsaved = [], [], {}
+
+    @property
+    def watermark_ms(self) -> int:
+        return self._windows.watermark_ms if self._windows else -(2**62)
+
+
+def _messages(rollup: Rollup) -> list[slice]:
+    """Return the rows of each message: whole windows, some MESSAGE_ROWS at a time."""
+    if len(rollup) <= MESSAGE_ROWS:
+        return [slice(0, len(rollup))]
+    edges = np.flatnonzero(np.diff(rollup.start_ms)) + 1
+    cuts, out = [*edges.tolist(), len(rollup)], []
+    begin = 0
+    for at, cut in enumerate(cuts):
+        if at == len(cuts) - 1 or cuts[at + 1] - begin > MESSAGE_ROWS:
+            out.append(slice(begin, cut))
+            begin = cut
+    return out

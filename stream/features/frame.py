@@ -15,7 +15,8 @@ STATS = ("mean", "min", "max", "last", "stddev", "p95", "rate")
 class Frame:
     """One closed window ``[start_ms, end_ms)``. Each array of ``stats`` is float64[E, M]; NaN = missing.
 
-    Of a counter every level (mean, min, max, last, p95) is its rate: how far it has counted says nothing.
+    Of an event every level (mean, min, max, last, p95) is its count, of a counter its rate: how far it has counted
+    says nothing.
     """
 
     rollup: str
@@ -25,33 +26,53 @@ class Frame:
     metrics: list[str]
     stats: dict[str, np.ndarray] = field(default_factory=dict)
     version: int = 0
+    late: bool = False
 
     @property
     def values(self) -> np.ndarray:
         return self.stats["mean"]
 
 
-def frame_from_message(message: RollupMessage) -> Frame:
-    """Return the frame of a rollup message: entities and series keys in order of first appearance."""
-    entities: dict[str, int] = {}
-    metrics: dict[str, int] = {}
-    count = len(message.series)
-    row, column = np.empty(count, np.intp), np.empty(count, np.intp)
-    for i, series in enumerate(message.series):
-        row[i] = entities.setdefault(series.entity, len(entities))
-        column[i] = metrics.setdefault(series.key, len(metrics))
+def frames_from_message(message: RollupMessage) -> list[Frame]:
+    """Return a frame a window, by rising start: entities and series keys in order of first appearance."""
+    starts, ends = np.frombuffer(message.starts, "<i8"), np.frombuffer(message.ends, "<i8")
+    rows = np.frombuffer(message.rows, "<i8")
     rate = np.frombuffer(message.columns["rate"], "<f8")
     counter = np.isfinite(rate)
-    stats = {}
+    event = np.array([s.kind == "event" for s in message.series], bool)[rows]
+    columns = {}
     for stat in STATS:
         values = np.frombuffer(message.columns[stat], "<f8")
         if stat in ("mean", "min", "max", "last", "p95"):
-            values = np.where(counter, rate, values)
+            values = np.where(event, np.frombuffer(message.count, "<u8"), np.where(counter, rate, values))
         elif stat == "stddev":
             values = np.where(counter, 0.0, values)
-        matrix = np.full((len(entities), len(metrics)), np.nan)
-        matrix[row, column] = np.where(np.isfinite(values), values, np.nan)
-        stats[stat] = matrix
-    return Frame(
-        message.rollup, message.start_ms, message.end_ms, list(entities), list(metrics), stats, message.version
-    )
+        columns[stat] = np.where(np.isfinite(values), values, np.nan)
+    entity_number: dict[str, int] = {}
+    metric_number: dict[str, int] = {}
+    entity_of = np.array([entity_number.setdefault(s.entity, len(entity_number)) for s in message.series], np.intp)
+    metric_of = np.array([metric_number.setdefault(s.key, len(metric_number)) for s in message.series], np.intp)
+    entities, metrics = list(entity_number), list(metric_number)
+    heads = np.flatnonzero(np.diff(starts, prepend=starts[0] - 1)) if len(starts) else np.zeros(0, int)
+    frames = []
+    for head, tail in zip(heads.tolist(), [*heads[1:].tolist(), len(starts)], strict=True):
+        part = slice(head, tail)
+        there, row = np.unique(entity_of[rows[part]], return_inverse=True)
+        shape = (len(there), len(metrics))
+        stats = {}
+        for stat in STATS:
+            stats[stat] = np.full(shape, np.nan)
+            stats[stat][row, metric_of[rows[part]]] = columns[stat][part]
+        frames.append(
+            Frame(
+                message.rollup,
+                int(starts[head]),
+                int(ends[head]),
+                [entities[i] for i in there.tolist()],
+                metrics,
+                stats,
+                message.version,
+                message.late,
+            )
+        )
+    return frames

@@ -82,7 +82,8 @@ class Calibration:
     def __init__(self, heads: int) -> None:
         self.counts = np.zeros((2, heads, len(self.EDGES) + 1))
         self.curve = np.zeros((heads, len(self.EDGES) + 1))
-        self.stale = True
+        self.unfitted = 1
+        self.total = 0
 
     def add(self, z: np.ndarray, y: np.ndarray, amount: float = 1.0) -> None:
         """z, y: [rows, heads]; NaN in either is left out."""
@@ -92,16 +93,18 @@ class Calibration:
         row, head = np.nonzero(known)
         cell = np.searchsorted(self.EDGES, z[row, head])
         np.add.at(self.counts, (y[row, head].astype(int), head, cell), amount)
-        self.stale = True
+        self.unfitted += len(row)
+        self.total += len(row)
 
     def apply(self, z: np.ndarray) -> np.ndarray:
-        if self.stale:
+        # A refit for every window would cost more than the model: one percent more rows change little.
+        if self.unfitted * 100 > self.total:
             self._fit()
         centres = np.concatenate([[self.EDGES[0] - 0.25], (self.EDGES[1:] + self.EDGES[:-1]) / 2, [10.25]])
         return np.stack([np.interp(z[:, h], centres, self.curve[h]) for h in range(z.shape[1])], 1)
 
     def _fit(self) -> None:
-        self.stale = False
+        self.unfitted = 0
         for h in range(self.counts.shape[1]):
             negative, positive = np.maximum(self.counts[:, h], 0.0)
             total = negative + positive
@@ -118,4 +121,4 @@ class Calibration:
             self.curve[h] = np.concatenate([np.full(int(n), value) for value, _, n in blocks])
 
     def state(self) -> dict[str, Any]:
-        return {"counts": self.counts, "curve": self.curve, "stale": self.stale}
+        return {"counts": self.counts, "curve": self.curve, "unfitted": self.unfitted, "total": self.total}

@@ -25,6 +25,11 @@ class Periods:
         # By arithmetic: fromtimestamp refuses times before 1970 on some platforms.
         return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)).astimezone(self._zone)
 
+    def day_ms(self, at_ms: int) -> int:
+        """Return how far into its local day a moment is."""
+        at = self.local(at_ms)
+        return ((at.hour * 60 + at.minute) * 60 + at.second) * 1000
+
     def name(self, at_ms: int) -> str:
         day = self.local(at_ms).date()
         for name, first, last in self.ranges:

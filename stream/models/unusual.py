@@ -12,6 +12,9 @@ from stream.models.base import grown
 DAY_MS = 86_400_000
 SEASON_BINS = 48
 CLIP = 12.0
+# An entity's surprise so many deviations above its mean scores one half, and each further one adds so much log-odds.
+MIDDLE = 3.0
+STEEPNESS = 1.2
 FIELDS = ("seen", "fast", "slow", "noise", "spread", "last")
 
 
@@ -25,6 +28,8 @@ class Residuals:
     long: np.ndarray
     surprise: np.ndarray
     score: np.ndarray  # [E]
+    slope: np.ndarray  # [E], log-odds of the score a unit of summed surprise
+    base: np.ndarray  # [E], log-odds of the score without any surprise in this window
     ready: np.ndarray  # bool[E]
 
 
@@ -86,9 +91,12 @@ class Unusual:
         memory = 0.5 * self.memory[rows] + 0.5 * raw
         past = (memory - self.mean[rows]) / (self.deviation[rows] + 0.1)
         ready = windows >= 60
-        score = np.where(ready, 1.0 / (1.0 + np.exp(-np.clip(1.2 * (past - 3.0), -30, 30))), 0.0)
+        score = np.where(ready, 1.0 / (1.0 + np.exp(-np.clip(STEEPNESS * (past - MIDDLE), -30, 30))), 0.0)
         expected = np.where(trusted, baseline, fast)
-        residuals = Residuals(x, np.where(seen > 0, expected, np.nan), short, size, surprise, score, ready)
+        scale = STEEPNESS / (self.deviation[rows] + 0.1)
+        slope = 0.5 * scale / np.sqrt(count)
+        base = (0.5 * self.memory[rows] - self.mean[rows]) * scale - STEEPNESS * MIDDLE
+        residuals = Residuals(x, np.where(seen > 0, expected, np.nan), short, size, surprise, score, slope, base, ready)
 
         update = there & learn[:, None]
         first = update & (seen == 0)
@@ -126,6 +134,10 @@ class Unusual:
         self.mean[rows] = np.where(learn, self.mean[rows] + rate * (kept - self.mean[rows]), self.mean[rows])
         self.windows[rows] = windows + learn
         return residuals
+
+    def shares(self, residuals: Residuals, row: int) -> tuple[np.ndarray, float]:
+        """Return each metric's share of the score's log-odds, float64[M], and the rest: together they sum to it."""
+        return residuals.surprise[row] * residuals.slope[row], float(residuals.base[row])
 
     def _rate(self, span_ms: int) -> float:
         return float(1 - np.exp(-self.window_ms / max(span_ms, 5 * self.window_ms)))

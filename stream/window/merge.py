@@ -11,13 +11,15 @@ from stream.rollup import sketch
 
 
 def merge(late: Rollup, stored: dict[str, Any]) -> Rollup:
-    """Return ``late`` with the stored rows of its series and window added; series without one stay as they are.
+    """Return ``late`` with the stored rows of its series and windows added; rows without one stay as they are.
 
-    stored : columns of the table ``rollups`` (series_id, count, sum, …, sketch_keys and sketch_counts as lists), at
-        most one row a series. Mean and deviation are combined by Chan, Golub, LeVeque (1979), exactly.
+    stored : columns of the table ``rollups`` (series_id, start_ms, count, sum, …, sketch_keys and sketch_counts as
+        lists), at most one row a series and window. Mean and deviation are combined by Chan, Golub, LeVeque (1979).
     """
-    row_of = {int(series_id): row for row, series_id in enumerate(stored["series_id"])}
-    rows = np.array([row_of.get(int(series_id), -1) for series_id in late.ids])
+    keys_of = zip(np.asarray(stored["series_id"]).tolist(), np.asarray(stored["start_ms"]).tolist(), strict=True)
+    row_of = {key: row for row, key in enumerate(keys_of)}
+    wanted = zip(late.ids.tolist(), late.start_ms.tolist(), strict=True)
+    rows = np.array([row_of.get(key, -1) for key in wanted], np.int64)
     has = rows >= 0
     pick = rows[has]
 

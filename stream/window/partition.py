@@ -2,7 +2,8 @@
 
 Samples are kept by slice, the greatest common step of all sizes and hops, until no open window needs them; a window
 that closes is aggregated over its slices. A sample also corrects every window that had closed before it came: such
-corrections are gathered and returned as late rollups, to be merged with the stored rows (see docs/architecture.md).
+corrections wait in ``stream.window.late`` and are returned as late rollups, to be merged with the stored rows
+(see docs/architecture.md).
 """
 
 from __future__ import annotations
@@ -10,34 +11,20 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from math import gcd
-from typing import NamedTuple
 
 import numpy as np
 
 from schemas.batch import NO_ADVANCE, SampleBatch, columns
 from schemas.rollup import Rollup
 from stream.rollup.aggregate import aggregate
+from stream.window.late import LateSamples
+from stream.window.part import Part, joined
 from stream.window.spec import WindowSpec
 
 REQUESTS_REMEMBERED = 100_000
-LATE_SAMPLES_MAX = 500_000
 _NEVER = -(2**62)
 
 VersionsOf = Callable[[str, np.ndarray, np.ndarray], np.ndarray]
-
-
-class _Part(NamedTuple):
-    ids: np.ndarray  # uint64[n]
-    times: np.ndarray  # int64[n]
-    values: np.ndarray  # float64[n]
-    offsets: np.ndarray  # int64[n], the log offset each sample came with
-
-    def where(self, mask: np.ndarray) -> _Part:
-        return _Part(self.ids[mask], self.times[mask], self.values[mask], self.offsets[mask])
-
-
-def _joined(parts: list[_Part]) -> _Part:
-    return parts[0] if len(parts) == 1 else _Part(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 class PartitionWindows:
@@ -47,6 +34,7 @@ class PartitionWindows:
     is_counter : uint64[n] series ids → bool[n].
     recovered_until, versions_of : after a restart, samples at offsets up to ``recovered_until`` may be in stored rows
         already; ``versions_of(rollup, ids, starts)`` gives the stored rows' versions, -1 where there is none.
+    entity_of : uint64[n] series ids → int64[n] small entity numbers; None: every series is its own.
     """
 
     def __init__(
@@ -57,6 +45,7 @@ class PartitionWindows:
         is_counter: Callable[[np.ndarray], np.ndarray],
         recovered_until: int = -1,
         versions_of: VersionsOf | None = None,
+        entity_of: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         assert specs, "BUG: no windows"
         self._specs, self._lateness_ms, self._is_counter = specs, lateness_ms, is_counter
@@ -66,10 +55,9 @@ class PartitionWindows:
         self.last_offset = -1
         self.repeated_samples = 0
         self._advance_ms = _NEVER
-        self._buffer: list[_Part] = []
-        self._slices: dict[int, list[_Part]] = defaultdict(list)
-        self._late: list[tuple[int, _Part]] = []  # (watermark when they came, samples)
-        self._late_count = 0
+        self._buffer: list[Part] = []
+        self._slices: dict[int, list[Part]] = defaultdict(list)
+        self._late = LateSamples(specs, lateness_ms, entity_of or (lambda ids: ids.astype(np.int64)))
         self._requests: OrderedDict[int, None] = OrderedDict()
 
     @property
@@ -87,14 +75,15 @@ class PartitionWindows:
         Call it after ``drain``; what was returned before must be durable before the checkpoint is.
         """
         assert not self._buffer, "BUG: checkpoint before drain"
-        parts = [part for parts in self._slices.values() for part in parts] + [part for _, part in self._late]
+        parts = [part for parts in self._slices.values() for part in parts]
         resume = min((int(part.offsets.min()) for part in parts), default=self.last_offset + 1)
+        resume = min(resume, self._late.resume_offset(resume))
         return resume, self._floor_ms(), self.watermark_ms
 
     def apply(self, offset: int, batch: SampleBatch) -> int:
         """Take in one record of the log; return how many samples it added. Raises ValueError on torn columns."""
         got = columns(batch)
-        part = _Part(got.ids, got.times, got.values, np.full(len(got.ids), offset, np.int64))
+        part = Part(got.ids, got.times, got.values, np.full(len(got.ids), offset, np.int64))
         if any(digest for digest, _ in batch.requests):
             part = part.where(self._first_time(batch.requests, len(part.ids)))
         if len(part.ids):
@@ -121,21 +110,17 @@ class PartitionWindows:
         """Place what was applied, advance the watermark, return the windows that closed."""
         newest = _NEVER
         if self._buffer:
-            part, self._buffer = _joined(self._buffer), []
+            part, self._buffer = joined(self._buffer), []
             newest = int(part.times.max())
             if int(part.times.min()) < self.watermark_ms:
                 late = part.where(part.times < self.watermark_ms)
-                self._late.append((self.watermark_ms, late))
-                self._late_count += len(late.ids)
+                self._late.add(late, self.watermark_ms)
             part = part.where(part.times >= self._floor_ms())
             if len(part.ids):
                 self._place(part)
         before = self.watermark_ms
         self.watermark_ms = max(before, newest - self._lateness_ms, self._advance_ms)
-        out = self._close_between(before) if self.watermark_ms > before else []
-        if self._late_count > LATE_SAMPLES_MAX:
-            out += self.close_late()
-        return out
+        return self._close_between(before) if self.watermark_ms > before else []
 
     def _floor_ms(self) -> int:
         """The start of the oldest window that is still open."""
@@ -143,7 +128,7 @@ class PartitionWindows:
             return _NEVER
         return min((self.watermark_ms - s.size_ms) // s.hop_ms * s.hop_ms + s.hop_ms for s in self._specs)
 
-    def _place(self, part: _Part) -> None:
+    def _place(self, part: Part) -> None:
         numbers = part.times // self._step_ms
         order = np.argsort(numbers, kind="stable")
         found, starts = np.unique(numbers[order], return_index=True)
@@ -164,32 +149,32 @@ class PartitionWindows:
         for end_ms, index, start_ms in sorted(due):
             inside = range(start_ms, end_ms, self._step_ms)
             parts = [part for slice_ms in inside for part in self._slices.get(slice_ms, ())]
-            out.append(self._rollup(self._specs[index].name, start_ms, end_ms, _joined(parts), late=False))
+            part = joined(parts)
+            out.append(self._rollup(self._specs[index], np.full(len(part.ids), start_ms), part, late=False))
         floor_ms = self._floor_ms()
         for slice_ms in [s for s in self._slices if s < floor_ms]:
             del self._slices[slice_ms]
         return out
 
-    def close_late(self) -> list[Rollup]:
-        """Return the corrections gathered so far, to be merged with the stored rows."""
-        waiting, self._late, self._late_count = self._late, [], 0
-        by_window: dict[tuple[int, int, int], list[_Part]] = defaultdict(list)
-        for watermark_ms, part in waiting:
-            for index, spec in enumerate(self._specs):
-                newest_start = part.times // spec.hop_ms * spec.hop_ms
-                for back in range(0, spec.size_ms, spec.hop_ms):
-                    starts = newest_start - back
-                    owed = part.where(starts + spec.size_ms <= watermark_ms)
-                    starts = starts[starts + spec.size_ms <= watermark_ms]
-                    owed, starts = self._not_yet_stored(spec.name, owed, starts)
-                    for start in np.unique(starts).tolist():
-                        by_window[start + spec.size_ms, index, start].append(owed.where(starts == start))
-        return [
-            self._rollup(self._specs[index].name, start_ms, end_ms, _joined(parts), late=True)
-            for (end_ms, index, start_ms), parts in sorted(by_window.items(), key=lambda item: item[0])
-        ]
+    @property
+    def late_overflow(self) -> bool:
+        """Whether so many late samples wait that ``close_late`` is due at once."""
+        return self._late.full
 
-    def _not_yet_stored(self, rollup: str, part: _Part, starts: np.ndarray) -> tuple[_Part, np.ndarray]:
+    def close_late(self, *, everything: bool = False) -> list[Rollup]:
+        """Return the corrections that are due, at most one rollup a definition, to be merged with the stored rows.
+
+        Everything returned before must be durable by now. A history that streams in waits for its own windows to be
+        complete (see LateSamples); ``everything`` does not wait.
+        """
+        out = []
+        for spec, part, starts in self._late.release(everything=everything):
+            part, starts = self._not_yet_stored(spec.name, part, starts)
+            if len(part.ids):
+                out.append(self._rollup(spec, starts, part, late=True))
+        return out
+
+    def _not_yet_stored(self, rollup: str, part: Part, starts: np.ndarray) -> tuple[Part, np.ndarray]:
         """Leave out samples that stored rows cover: only after a restart can there be any."""
         if self._versions_of is None or not len(starts) or int(part.offsets.min()) > self._recovered_until:
             return part, starts
@@ -197,11 +182,11 @@ class PartitionWindows:
         keep = ~(covered & (part.offsets <= self._recovered_until))
         return part.where(keep), starts[keep]
 
-    def _rollup(self, name: str, start_ms: int, end_ms: int, part: _Part, *, late: bool) -> Rollup:
+    def _rollup(self, spec: WindowSpec, starts: np.ndarray, part: Part, *, late: bool) -> Rollup:
         return aggregate(
-            name,
-            start_ms,
-            end_ms,
+            spec.name,
+            spec.size_ms,
+            starts,
             part.ids,
             part.times,
             part.values,

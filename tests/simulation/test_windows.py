@@ -29,16 +29,17 @@ class Table:
     def write(self, rollups: list[Rollup]) -> None:
         for r in rollups:
             for i, series in enumerate(r.ids.tolist()):
-                key = (r.rollup, series, r.start_ms)
+                key = (r.rollup, series, int(r.start_ms[i]))
                 if key not in self.rows or self.rows[key]["version"] <= r.version:
                     at = slice(r.sketch_offsets[i], r.sketch_offsets[i + 1])
                     row = {name: getattr(r, name)[i] for name in NUMBERS} | {"version": r.version}
                     self.rows[key] = row | {"sketch_keys": r.sketch_keys[at], "sketch_counts": r.sketch_counts[at]}
 
-    def read(self, rollup, ids, start_ms):
-        found = [(i, self.rows[rollup, i, start_ms]) for i in ids.tolist() if (rollup, i, start_ms) in self.rows]
+    def read(self, rollup, ids, starts):
+        pairs = [p for p in zip(ids.tolist(), starts.tolist(), strict=True) if (rollup, *p) in self.rows]
         names = (*NUMBERS, "sketch_keys", "sketch_counts")
-        return {"series_id": [i for i, _ in found]} | {name: [row[name] for _, row in found] for name in names}
+        found = {"series_id": [i for i, _ in pairs], "start_ms": [s for _, s in pairs]}
+        return found | {name: [self.rows[rollup, *p][name] for p in pairs] for name in names}
 
     def versions(self, rollup, ids, starts):
         pairs = zip(ids.tolist(), starts.tolist(), strict=True)
@@ -91,6 +92,7 @@ def run(seed: int, *, crashes: bool) -> tuple[Table, dict]:
             is_counter=lambda ids: ids % 2 == 1,
             recovered_until=until,
             versions_of=table.versions if until >= 0 else None,
+            entity_of=lambda ids: (ids // 2).astype(np.int64),
         )
         if table.checkpoint:
             windows.restore(table.checkpoint[2])
@@ -115,7 +117,7 @@ def run(seed: int, *, crashes: bool) -> tuple[Table, dict]:
         assert windows.watermark_ms >= before
         if rng.random() < 0.5:
             # Each correction is written before the next is merged, as the worker does; a crash may fall in between.
-            late = windows.close_late()
+            late = windows.close_late(everything=rng.random() < 0.2)
             if crashes and late and rng.random() < 0.2:
                 for one in late[: rng.randrange(len(late) + 1)]:
                     store([one])
@@ -130,7 +132,7 @@ def run(seed: int, *, crashes: bool) -> tuple[Table, dict]:
             offset = table.checkpoint[0] if table.checkpoint else 0
     windows.apply(offset, make_batch([], np.array([]), np.array([]), np.array([]), advance_ms=2**61))
     store(windows.drain())
-    for one in windows.close_late():
+    for one in windows.close_late(everything=True):
         store([one])
     assert windows.open_samples == 0
     return table, expected(records)

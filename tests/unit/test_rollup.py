@@ -19,8 +19,8 @@ def test_every_statistic_equals_plain_python(given_samples):
     ids, times, values = (np.array(column) for column in zip(*given_samples, strict=True))
     rollup = aggregate(
         "10s",
-        0,
         10_000,
+        np.zeros(len(ids), np.int64),
         ids.astype(np.uint64),
         times.astype(np.int64),
         values.astype(np.float64),

@@ -1,0 +1,140 @@
+"""Who may do what: bearer tokens with scopes, kept as hashes; a cookie for the page; a check of the origin."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Sequence
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.errors import problem
+
+COOKIE = "foreshock_session"
+SESSION_S = 12 * 3600
+_OPEN = ("/healthz", "/readyz", "/api/v1/session")
+_GUARDED = ("/api/", "/metrics", "/v1/", "/write", "/collectd")
+
+
+class Token(NamedTuple):
+    name: str
+    scopes: frozenset[str]
+    digest: str  # SHA-256 of the secret, hex
+
+
+def parse_token(line: str) -> Token:
+    """Return a token of the configuration, ``name:read+write:sha256``; raises ValueError."""
+    name, scopes, digest = line.split(":")
+    if set(scopes.split("+")) - {"read", "write", "admin"} or len(digest) != 64:
+        raise ValueError("want name:read+write:sha256 as `foreshock token` prints it")
+    int(digest, 16)
+    return Token(name, frozenset(scopes.split("+")), digest)
+
+
+class Tokens:
+    """Admin includes write and read, write includes neither."""
+
+    def __init__(self, lines: Sequence[str], now_s: Callable[[], float] = time.time) -> None:
+        self.tokens, self._now_s = [parse_token(line) for line in lines], now_s
+
+    def of_secret(self, secret: str) -> Token | None:
+        digest = hashlib.sha256(secret.encode()).hexdigest()
+        found = None
+        for token in self.tokens:  # all of them, so that time tells nothing
+            if hmac.compare_digest(token.digest, digest):
+                found = token
+        return found
+
+    def session(self, token: Token) -> str:
+        """Return a cookie's value. It ends by itself, and with its token."""
+        text = f"{token.name}:{int(self._now_s()) + SESSION_S}"
+        return f"{text}:{self._seal(token, text)}"
+
+    def of_session(self, value: str) -> Token | None:
+        text, _, seal = value.rpartition(":")
+        name, _, until = text.rpartition(":")
+        if not until.isdigit() or int(until) < self._now_s():
+            return None
+        for token in self.tokens:
+            if token.name == name and hmac.compare_digest(seal, self._seal(token, text)):
+                return token
+        return None
+
+    @staticmethod
+    def _seal(token: Token, text: str) -> str:
+        return hmac.new(bytes.fromhex(token.digest), text.encode(), hashlib.sha256).hexdigest()
+
+    def of_headers(self, headers: Headers) -> Token | None:
+        scheme, _, secret = headers.get("authorization", "").partition(" ")
+        if scheme.lower() in ("bearer", "token") and secret:
+            return self.of_secret(secret.strip())
+        try:
+            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        except CookieError:
+            return None
+        return self.of_session(cookie.value) if cookie else None
+
+
+class Guard:
+    """ASGI middleware: origin, token and scope, security headers. Without tokens everything is open."""
+
+    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
+        self._app, self._tokens = app, tokens
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        refusal = self._refusal(scope, headers)
+        if refusal is None:
+            await self._app(scope, receive, _with_headers(send) if scope["type"] == "http" else send)
+        elif scope["type"] == "http":
+            status, why = refusal
+            extra = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+            await problem(status, why, extra)(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal[1][:120]})
+
+    def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+        origin, changes = headers.get("origin"), scope.get("method", "GET") not in ("GET", "HEAD", "OPTIONS")
+        if origin and (changes or scope["type"] == "websocket") and urlsplit(origin).netloc != headers.get("host"):
+            return 403, f"cannot take a request from another site ({origin[:60]!r}): open the page at this address"
+        path = scope["path"]
+        if not self._tokens.tokens or path in _OPEN or not path.startswith(_GUARDED):
+            return None
+        token = self._tokens.of_headers(headers)
+        if token is None:
+            return 401, "cannot let you in: want a token (Authorization: Bearer …), or sign in on the page"
+        need = "write" if changes else "read"
+        if need in token.scopes or "admin" in token.scopes:
+            return None
+        return 403, f"cannot do this with token {token.name!r}: it lacks the scope {need}"
+
+
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (
+        b"content-security-policy",
+        # dygraphs places its labels by style properties, not by style attributes in markup, so 'self' is enough.
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        b"font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
+]
+
+
+def _with_headers(send: Send) -> Send:
+    async def wrapped(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", []), *_HEADERS]
+        await send(message)
+
+    return wrapped

@@ -1,0 +1,91 @@
+"""``/healthz``, ``/readyz``, ``/metrics``, sign-in."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth import COOKIE, SESSION_S
+from api.context import Context, Gauge, json_response
+from schemas.errors import ForeshockError
+
+STORE_TIMEOUT_S = 5
+
+
+class HealthRoutes:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def healthz(self, _: Request) -> Response:
+        return json_response({"status": "alive"})
+
+    async def readyz(self, _: Request) -> Response:
+        """503 with what is not ready."""
+        missing = self._context.not_ready()
+        try:
+            await asyncio.wait_for(self._context.repository.ping(), STORE_TIMEOUT_S)
+        except (ForeshockError, TimeoutError) as error:
+            missing.append(f"store: {error or 'no answer'}")
+        return json_response({"ready": not missing, "not_ready": missing}, 503 if missing else 200)
+
+    async def metrics(self, _: Request) -> Response:
+        gauges = [*self._context.telemetry()]
+        hub = self._context.hub
+        gauges.append(
+            Gauge("foreshock_live_subscribers", "gauge", "Open live websockets.", {}, float(hub.subscriber_count))
+        )
+        gauges += [
+            Gauge(f"foreshock_{name}_total", "counter", "Counted by the live hub.", {}, float(value))
+            for name, value in hub.counters.items()
+        ]
+        for card in await self._context.models.cards():
+            for figure in ("roc_auc", "average_precision", "brier", "windows"):
+                if card.get(figure) is not None:
+                    labels = {"model": card["id"], "partition": str(card["partition"])}
+                    name = f"foreshock_model_{figure}"
+                    gauges.append(Gauge(name, "gauge", "How right a model has been.", labels, card[figure]))
+        return Response(exposition(gauges), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def sign_in(self, request: Request) -> Response:
+        """Exchange a token for a cookie that scripts cannot read."""
+        try:
+            secret = msgspec.json.decode(await self._context.body(request), type=dict[str, str]).get("token", "")
+        except msgspec.MsgspecError as error:
+            raise HTTPException(400, 'cannot read this: want {"token": "…"}') from error
+        token = self._context.tokens.of_secret(secret)
+        if token is None:
+            raise HTTPException(401, "cannot sign in: this token is not known")
+        response = json_response({"name": token.name, "scopes": sorted(token.scopes)})
+        secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
+        response.set_cookie(
+            COOKIE,
+            self._context.tokens.session(token),
+            max_age=SESSION_S,
+            httponly=True,
+            samesite="strict",
+            secure=secure,
+        )
+        return response
+
+
+def exposition(gauges: list[Gauge]) -> str:
+    """Return Prometheus text, every name described once."""
+    lines: list[str] = []
+    described: set[str] = set()
+    for gauge in sorted(gauges, key=lambda g: g.name):
+        if gauge.name not in described:
+            described.add(gauge.name)
+            lines += [f"# HELP {gauge.name} {gauge.help}", f"# TYPE {gauge.name} {gauge.kind}"]
+        escaped = (
+            f'{name}="' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+            for name, text in gauge.labels.items()
+        )
+        labels = ",".join(escaped)
+        value = "NaN" if math.isnan(gauge.value) else f"{gauge.value:.10g}"
+        lines.append(f"{gauge.name}{{{labels}}} {value}" if labels else f"{gauge.name} {value}")
+    return "\n".join(lines) + "\n"

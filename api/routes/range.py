@@ -1,0 +1,127 @@
+"""``GET /api/v1/range``, ``/entities``, ``/series``."""
+
+from __future__ import annotations
+
+import math
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.context import Context, json_response
+from api.times import time_ms
+from schemas.errors import DataError
+from store.repository import SERIES_MAX, STATS
+
+POINTS_MAX = 100_000
+SHAPES = ("json", "dygraphs", "csv", "arrow")
+PERIOD_STEPS_MAX = 4000
+
+
+class RangeRoutes:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def range(self, request: Request) -> Response:
+        context, query, now = self._context, request.query_params, self._context.now_ms()
+        from_ms, to_ms = time_ms(query.get("from", "-1h"), now), time_ms(query.get("to", "now"), now)
+        stat, shape = query.get("stat", "mean"), query.get("format", "json")
+        if stat not in STATS or shape not in SHAPES:
+            raise DataError(
+                f"cannot use stat={stat[:20]!r}, format={shape[:20]!r}: want one of {', '.join(STATS)};"
+                f" one of {', '.join(SHAPES)}"
+            )
+        series = context.repository.select_series(query.getlist("entity"), query.getlist("metric"))
+        if len(series) > SERIES_MAX:
+            raise DataError(
+                f"cannot answer {len(series)} series at once: want at most {SERIES_MAX}; name entity or metric"
+            )
+        rollup = self._rollup(query.get("rollup", "auto"), query.get("points", "1000"), to_ms - from_ms)
+        found = await context.repository.range(from_ms, to_ms, series, stat, rollup)
+        one = len({s.entity for s in series}) == 1 and shape != "json"
+        labels = ["timestamp", *(s.key if one else f"{s.entity} {s.key}" for s in series)]
+        if shape == "arrow":
+            return _arrow(labels, found.starts_ms, found.values)
+        rows = [
+            [start, *(None if math.isnan(v) else v for v in values)]
+            for start, values in zip(found.starts_ms.tolist(), found.values.tolist(), strict=True)
+        ]
+        if shape == "dygraphs":
+            return json_response([labels, *rows])
+        if shape == "csv":
+            quoted = ('"' + label.replace('"', '""') + '"' for label in labels)
+            lines = [",".join(quoted), *(",".join("" if v is None else repr(v) for v in row) for row in rows)]
+            return Response("\n".join(lines) + "\n", media_type="text/csv")
+        entities = sorted({s.entity for s in series})
+        flags = await context.verdicts.scores(from_ms, to_ms, entities, None, flagged=True) if entities else []
+        answer = {"rollup": rollup, "stat": stat, "labels": labels, "data": rows, "flags": flags}
+        return json_response(answer | {"periods": self._periods(from_ms, to_ms)})
+
+    def _rollup(self, asked: str, points: str, span_ms: int) -> str:
+        settings = self._context.settings
+        if asked != "auto":
+            if asked not in settings.rollups:
+                raise DataError(f"cannot use rollup={asked[:20]!r}: want auto, {', '.join(settings.rollups)}")
+            return asked
+        if not points.isascii() or not points.isdigit() or not 0 < int(points[:9]) <= POINTS_MAX:
+            raise DataError(f"cannot use points={points[:20]!r}: want 1 to {POINTS_MAX}")
+        by_size = sorted(settings.rollups_ms.items(), key=lambda item: item[1])
+        fitting = [name for name, size_ms in by_size if span_ms / size_ms <= int(points)]
+        return fitting[0] if fitting else by_size[-1][0]
+
+    def _periods(self, from_ms: int, to_ms: int) -> list[dict[str, object]]:
+        """Return the traffic periods of an interval, looked at every hour, or so often that it stays bounded."""
+        step = max(3_600_000, (to_ms - from_ms) // PERIOD_STEPS_MAX)
+        out: list[dict[str, object]] = []
+        at = from_ms
+        while at < to_ms:
+            name = self._context.period_of(at)
+            if out and out[-1]["name"] == name:
+                out[-1]["end"] = min(at + step, to_ms)
+            else:
+                out.append({"name": name, "start": at, "end": min(at + step, to_ms)})
+            at = at // step * step + step
+        return out
+
+    async def periods(self, request: Request) -> Response:
+        now, query = self._context.now_ms(), request.query_params
+        from_ms, to_ms = time_ms(query.get("from", "-7d"), now), time_ms(query.get("to", "now"), now)
+        return json_response(self._periods(from_ms, to_ms))
+
+    async def entities(self, _: Request) -> Response:
+        counts: dict[str, int] = {}
+        for series in self._context.repository.series.values():
+            counts[series.entity] = counts.get(series.entity, 0) + 1
+        seen = await self._context.repository.seen()
+        first = {entity: (low, high) for entity, low, high in seen}
+        rows = [
+            {
+                "entity": entity,
+                "series": n,
+                "first_seen": first.get(entity, (None, None))[0],
+                "last_seen": first.get(entity, (None, None))[1],
+            }
+            for entity, n in sorted(counts.items())
+        ]
+        return json_response(rows)
+
+    async def series(self, request: Request) -> Response:
+        query = request.query_params
+        found = self._context.repository.select_series(query.getlist("entity"), query.getlist("metric"))
+        seen = await self._context.repository.series_seen([s.series_id for s in found[:SERIES_MAX]])
+        fields = ("entity", "metric", "key", "labels", "kind")
+        rows = []
+        for one in found:
+            low, high = seen.get(one.series_id, (None, None))
+            rows.append({name: getattr(one, name) for name in fields} | {"first_seen": low, "last_seen": high})
+        return json_response(rows)
+
+
+def _arrow(labels, starts, values) -> Response:
+    import pyarrow
+
+    columns = {labels[0]: starts} | {label: values[:, i] for i, label in enumerate(labels[1:])}
+    table = pyarrow.table(columns)
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return Response(sink.getvalue().to_pybytes(), media_type="application/vnd.apache.arrow.stream")

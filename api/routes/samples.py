@@ -1,0 +1,33 @@
+"""``POST /api/v1/samples`` and ``/events``."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.context import Context, json_response
+from api.ingest.json_samples import parse_json_events, parse_json_samples
+
+
+class SampleRoutes:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def samples(self, request: Request) -> Response:
+        return await self._take(request, parse_json_samples)
+
+    async def events(self, request: Request) -> Response:
+        return await self._take(request, parse_json_events)
+
+    async def _take(self, request: Request, parse) -> Response:
+        context = self._context
+        body = await context.body(request)
+        parsed = parse(body, now_ms=context.now_ms(), future_ms=context.settings.future_ms)
+        digest = 0
+        if parsed.all_timed:
+            digest = int.from_bytes(blake2b(body, digest_size=8).digest(), "little") >> 1
+        if parsed.series:
+            await context.publisher.publish(parsed, digest)
+        return json_response({"accepted": len(parsed.series), "rejected": parsed.rejected}, 202)

@@ -1,0 +1,70 @@
+"""What models know, and how right they have been, in a store."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from typing import Any, NamedTuple
+
+import msgspec
+
+from store.thread import StoreThread
+
+
+class SavedModel(NamedTuple):
+    """``resume_offset``: the first rollup on the log that this state has not seen."""
+
+    rollup: str
+    resume_offset: int
+    body: bytes
+
+
+class ModelTables:
+    """Bodies are base64, so that they are plain text on any wire."""
+
+    def __init__(self, thread: StoreThread) -> None:
+        self._thread = thread
+
+    async def save_state(self, partition: int, rollup: str, resume_offset: int, at_ms: int, body: bytes) -> None:
+        columns = {"partition": [partition], "rollup": [rollup], "resume_offset": [resume_offset]}
+        columns |= {"saved_ms": [at_ms], "body": [b64encode(body).decode()]}
+        await self._thread.run(self._thread.store.insert, "model_states", columns)
+
+    async def states(self, partition: int) -> list[SavedModel]:
+        sql = "SELECT rollup, resume_offset, body FROM model_states FINAL WHERE partition = {partition:Int64}"
+        rows = await self._thread.run(self._thread.store.select, sql, {"partition": partition})
+        columns = zip(rows["rollup"], rows["resume_offset"].tolist(), rows["body"], strict=True)
+        return [SavedModel(rollup, offset, b64decode(body)) for rollup, offset, body in columns]
+
+    async def save_windows(
+        self, partition: int, rollup: str, generation: int, first: int, at_ms: int, body: bytes
+    ) -> None:
+        """Keep scored windows; ``first``: the number of the first of them, ``generation``: of the model."""
+        columns = {"partition": [partition], "rollup": [rollup], "generation": [generation], "first": [first]}
+        columns |= {"saved_ms": [at_ms], "body": [b64encode(body).decode()]}
+        await self._thread.run(self._thread.store.insert, "model_windows", columns)
+
+    async def windows(self, partition: int, rollup: str, generation: int) -> list[bytes]:
+        """Return what ``save_windows`` kept, by rising number."""
+        sql = (
+            "SELECT body FROM model_windows FINAL WHERE partition = {partition:Int64} AND rollup = {rollup:String}"
+            " AND generation = {generation:Int64} ORDER BY first"
+        )
+        parameters = {"partition": partition, "rollup": rollup, "generation": generation}
+        rows = await self._thread.run(self._thread.store.select, sql, parameters)
+        return [b64decode(body) for body in rows["body"]]
+
+    async def save_cards(self, partition: int, at_ms: int, cards: list[dict[str, Any]]) -> None:
+        columns = {
+            "id": [card["id"] for card in cards],
+            "partition": [partition] * len(cards),
+            "saved_ms": [at_ms] * len(cards),
+            "body": [msgspec.json.encode(card).decode() for card in cards],
+        }
+        await self._thread.run(self._thread.store.insert, "model_cards", columns)
+
+    async def cards(self) -> list[dict[str, Any]]:
+        rows = await self._thread.run(
+            self._thread.store.select, "SELECT partition, body FROM model_cards FINAL ORDER BY id, partition"
+        )
+        bodies = zip(rows["partition"].tolist(), rows["body"], strict=True)
+        return [msgspec.json.decode(body) | {"partition": partition} for partition, body in bodies]

@@ -1,0 +1,178 @@
+"""Rollups → verdicts. One PartitionScorer a partition; the Faust agent only hands it records.
+
+Models run in a thread of their own. A snapshot holds the state of a model and the offset of the first rollup that it
+has not seen: after a crash that rollup is next, so nothing is learned twice or skipped, and the verdicts between the
+snapshot and the crash are made again with the same ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import cramjam
+import msgspec
+
+from log.base import Log, Record
+from schemas.incident import Feedback, Incident
+from schemas.rollup import decode_rollup
+from schemas.topics import INCIDENTS, VERDICTS
+from schemas.verdict import Verdict, encode_verdicts
+from store.models import ModelTables
+from store.repository import Repository
+from store.verdicts import VerdictTable
+from stream.features.frame import frames_from_message
+from stream.models.base import pack, unpack
+from stream.models.engine import Engine, pack_entries, unpack_entries
+from stream.settings import StreamSettings
+from stream.window.spec import parse_rollup
+
+T = TypeVar("T")
+
+ENTRIES_A_ROW = 500
+
+
+class PartitionScorer:
+    def __init__(
+        self, partition: int, log: Log, repository: Repository, settings: StreamSettings, now_ms: Callable[[], int]
+    ) -> None:
+        self.partition, self._log, self._settings, self._now_ms = partition, log, settings, now_ms
+        self._models, self._verdicts = ModelTables(repository.thread), VerdictTable(repository.thread)
+        self.counters: Counter[str] = Counter()
+        self.engines: dict[str, Engine] = {}
+        self._seen: dict[str, int] = {}  # rollup → offset of the next message it has not seen
+        self._saved_entries: dict[str, tuple[int, int]] = {}  # rollup → generation, next number to be stored
+        self._unsaved: list[Verdict] = []
+        self._thread = ThreadPoolExecutor(1, f"models-{partition}")
+        self._lock = asyncio.Lock()
+        self._snapshot_ms = self._cards_ms = now_ms()
+        self._incidents_offset = 0
+        self._changed: set[str] = set()  # rollups whose models did something since their last snapshot
+        self._stale_cards: set[str] = set()
+
+    async def open(self) -> int:
+        """Restore every model from its snapshot; return the offset of the topic ``rollups`` to read from."""
+        saved = {state.rollup: state for state in await self._models.states(self.partition)}
+        for name in self._settings.model_rollups:
+            spec = parse_rollup(name)
+            engine = Engine(name, spec.size_ms, spec.hop_ms, self._settings.engine, self._settings.periods)
+            self._seen[name] = 0
+            self._saved_entries[name] = (0, 0)
+            if name in saved:
+                state = unpack(bytes(cramjam.zstd.decompress(saved[name].body)))
+                generation = state["ring"]["relearned"]
+                entries = []
+                for body in await self._models.windows(self.partition, name, generation):
+                    entries += unpack_entries(unpack(bytes(cramjam.zstd.decompress(body))))
+                engine.restore(state, entries)
+                self._seen[name] = saved[name].resume_offset
+                self._saved_entries[name] = (generation, engine.ring.next_number)
+            self.engines[name] = engine
+        await self._take_incidents()
+        return min(self._seen.values(), default=0)
+
+    async def _take_incidents(self) -> None:
+        """Read what is new on the topic ``incidents``; what an engine knows already changes nothing."""
+        while records := await self._log.read(INCIDENTS, 0, self._incidents_offset):
+            for record in records:
+                self._incidents_offset = record.offset + 1
+                try:
+                    said = msgspec.json.decode(record.value, type=Incident | Feedback)
+                except msgspec.MsgspecError:
+                    self.counters["unreadable_records"] += 1
+                    continue
+                for engine in self.engines.values():
+                    if isinstance(said, Incident):
+                        engine.incident(said)
+                    else:
+                        engine.feedback(said)
+
+    async def _in_thread(self, call: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+
+    async def process(self, records: list[Record]) -> None:
+        async with self._lock:
+            await self._take_incidents()
+            for record in records:
+                message = decode_rollup(record.value)
+                engine = self.engines.get(message.rollup)
+                if engine is None or record.offset < self._seen[message.rollup]:
+                    continue
+                verdicts = await self._in_thread(_score, engine, message, record.offset)
+                self._seen[message.rollup] = record.offset + 1
+                self._changed.add(message.rollup)
+                self._stale_cards.add(message.rollup)
+                if verdicts:
+                    self.counters["verdicts"] += len(verdicts)
+                    self.counters["flags"] += sum(v.flag for v in verdicts)
+                    await self._log.append(VERDICTS, self.partition, encode_verdicts(verdicts))
+                    self._unsaved += verdicts
+
+    async def tick(self) -> None:
+        """Once a second: write verdicts; learn anew when labels changed; now and then a snapshot."""
+        async with self._lock:
+            await self._take_incidents()
+            for name, engine in self.engines.items():
+                if await self._in_thread(engine.refresh):
+                    self.counters["relearned"] += 1
+                    self._changed.add(name)
+                    self._stale_cards.add(name)
+            if self._unsaved:
+                verdicts, self._unsaved = self._unsaved, []
+                try:
+                    await self._verdicts.write(verdicts)
+                except Exception:
+                    self._unsaved = verdicts + self._unsaved
+                    raise
+            now_ms = self._now_ms()
+            if now_ms - self._cards_ms >= self._settings.cards_interval_ms:
+                self._cards_ms = now_ms
+                await self._save_cards()
+            if now_ms - self._snapshot_ms >= self._settings.snapshot_interval_ms:
+                self._snapshot_ms = now_ms
+                await self._snapshot()
+
+    async def _save_cards(self) -> None:
+        cards: list[dict[str, Any]] = []
+        for name in sorted(self._stale_cards):
+            cards += await self._in_thread(self.engines[name].model_cards)
+        self._stale_cards.clear()
+        if cards:
+            await self._models.save_cards(self.partition, self._now_ms(), cards)
+
+    async def _snapshot(self) -> None:
+        """Write verdicts before the snapshot that stands for them, its windows before the state that names them."""
+        for name in sorted(self._changed):
+            engine = self.engines[name]
+            generation, first = self._saved_entries[name]
+            if generation != engine.ring.relearned:
+                generation, first = engine.ring.relearned, 0
+            entries = [entry for entry in engine.ring.entries if entry.number >= first]
+            for at in range(0, len(entries), ENTRIES_A_ROW):
+                part = entries[at : at + ENTRIES_A_ROW]
+                body = bytes(cramjam.zstd.compress(pack(pack_entries(part))))
+                now_ms = self._now_ms()
+                await self._models.save_windows(self.partition, name, generation, part[0].number, now_ms, body)
+            body = bytes(cramjam.zstd.compress(pack(engine.state())))
+            await self._models.save_state(self.partition, name, self._seen[name], self._now_ms(), body)
+            self._saved_entries[name] = (generation, engine.ring.next_number)
+        self._changed.clear()
+
+    async def close(self) -> None:
+        """Write everything."""
+        await self.tick()
+        async with self._lock:
+            await self._save_cards()
+            await self._snapshot()
+        self._thread.shutdown()
+
+
+def _score(engine: Engine, message: object, offset: int) -> list[Verdict]:
+    out: list[Verdict] = []
+    for frame in frames_from_message(message):  # type: ignore[arg-type]
+        lane = "" if not frame.late else frame.entities[0]
+        out += engine.step(frame, lane=lane, version=offset)
+    return out

@@ -1,0 +1,102 @@
+"""What incidents and feedback say of a window: the labels that models learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from schemas.incident import Feedback, Incident
+
+_OPEN = 2**62
+
+
+class Labels:
+    """Every incident known, by entity.
+
+    horizons_ms : a head each. A window's label for a head is 1 when an incident touches ``[start, end + horizon]``: it
+    is under way, or begins within the horizon. NaN (not learned) in the quarantine after an incident, while the entity
+    is still recovering.
+    """
+
+    def __init__(self, horizons_ms: Sequence[int], quarantine_ms: int) -> None:
+        self.horizons_ms, self.quarantine_ms = tuple(horizons_ms), quarantine_ms
+        self.incidents: dict[str, Incident] = {}
+        self._by_entity: dict[str, dict[str, Incident]] = {}
+        self._said: dict[tuple[str, int], float] = {}
+
+    def incident(self, incident: Incident) -> tuple[int, int] | None:
+        """Take in a new or changed incident; return the interval whose labels changed, None if nothing did."""
+        before = self.incidents.get(incident.id)
+        if before is not None and before.updated_ms > incident.updated_ms:
+            return None
+        self.incidents[incident.id] = incident
+        if before is not None:
+            self._by_entity.get(before.entity, {}).pop(incident.id, None)
+        if not incident.withdrawn:
+            self._by_entity.setdefault(incident.entity, {})[incident.id] = incident
+        spans = [self._span(one) for one in (before, incident) if one is not None and not one.withdrawn]
+        if not spans or (before is not None and _key(before) == _key(incident)):
+            return None
+        return min(low for low, _ in spans), max(high for _, high in spans)
+
+    def _span(self, incident: Incident) -> tuple[int, int]:
+        end_ms = _OPEN if incident.end_ms is None else incident.end_ms + self.quarantine_ms
+        return incident.start_ms - max(self.horizons_ms), end_ms
+
+    def feedback(self, said: Feedback) -> tuple[int, int]:
+        """A flag that was right, or a silence that was wrong, is a failed window; the others are normal ones."""
+        self._said[said.entity, said.start_ms] = float(said.correct == bool(said.flag))
+        return said.start_ms, said.end_ms
+
+    def under_way(self, entities: Sequence[str], start_ms: int, end_ms: int) -> np.ndarray:
+        """Return bool[n]: whether an incident that is known now touches the window."""
+        return np.array(
+            [
+                any(i.start_ms < end_ms and _end(i) > start_ms for i in self._by_entity.get(entity, {}).values())
+                for entity in entities
+            ],
+            bool,
+        )
+
+    def of(self, entities: Sequence[str], start_ms: int, end_ms: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the labels float64[n, heads] and bool[n], whether an incident was under way in the window."""
+        y = np.zeros((len(entities), len(self.horizons_ms)))
+        under_way = np.zeros(len(entities), bool)
+        for row, entity in enumerate(entities):
+            for incident in self._by_entity.get(entity, {}).values():
+                end = _end(incident)
+                if end <= start_ms < end + self.quarantine_ms:
+                    y[row] = np.where(y[row] == 1, 1.0, np.nan)
+                if end > start_ms:
+                    if incident.start_ms < end_ms:
+                        under_way[row] = True
+                    for head, horizon_ms in enumerate(self.horizons_ms):
+                        if incident.start_ms <= end_ms + horizon_ms:
+                            y[row, head] = 1.0
+            if self._said and (said := self._said.get((entity, start_ms))) is not None:
+                y[row] = said
+        return y, under_way
+
+    def starts(self) -> dict[str, list[int]]:
+        """Return when the incidents of each entity began, rising."""
+        return {e: sorted(i.start_ms for i in those.values()) for e, those in self._by_entity.items() if those}
+
+    def state(self) -> dict[str, Any]:
+        said = [[entity, start_ms, y] for (entity, start_ms), y in self._said.items()]
+        return {"incidents": msgspec.to_builtins(list(self.incidents.values())), "said": said}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for one in msgspec.convert(state["incidents"], list[Incident]):
+            self.incident(one)
+        self._said = {(entity, start_ms): y for entity, start_ms, y in state["said"]}
+
+
+def _end(incident: Incident) -> int:
+    return _OPEN if incident.end_ms is None else max(incident.end_ms, incident.start_ms + 1)
+
+
+def _key(incident: Incident) -> tuple:
+    return incident.entity, incident.start_ms, incident.end_ms, incident.withdrawn

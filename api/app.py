@@ -52,7 +52,7 @@ def build_app(context: Context) -> ASGIApp:
         Route("/healthz", health.healthz),
         Route("/readyz", health.readyz),
         Route("/metrics", health.metrics),
-        WebSocketRoute("/api/v1/live", live),
+        WebSocketRoute("/api/v1/live", live.serve),
     ]
     if context.settings.page is not None:
         page = PageRoutes(context.settings.page)

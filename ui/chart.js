@@ -2,6 +2,9 @@
 
 import { moment, short } from './time.js';
 
+// Its own legend writes names as HTML and measures by a style attribute, which our content policy refuses.
+Dygraph.PLUGINS = Dygraph.PLUGINS.filter((plugin) => plugin !== Dygraph.Plugins.Legend);
+
 const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#8a7b00', '#7f7f7f'];
 
 /** @type {Set<Chart>} */
@@ -48,14 +51,13 @@ export class Chart {
     this.graph = new Dygraph(this.plot, this.table.rows.length ? this.table.rows : [[new Date(this.view.from), ...this.table.columns.map(() => null)]], {
       labels: ['time', ...this.table.columns],
       colors: this.table.columns.map((_, i) => COLOURS[i % COLOURS.length]),
-      legend: 'never',
       dateWindow: [this.view.from, this.view.to],
       valueRange: this.valueRange ?? null,
       includeZero: !this.valueRange,
       gridLineColor: style.getPropertyValue('--line'),
       axisLineColor: style.getPropertyValue('--line'),
       strokeWidth: 1.4,
-      connectSeparatedPoints: true, // raw points and windows of one series share a table; real gaps hold a NaN
+      connectSeparatedPoints: true, // series of one chart need not have the same times; a real gap holds a NaN
       axes: { y: { valueFormatter: short, axisLabelFormatter: short, axisLabelWidth: 44 }, x: { axisLabelWidth: 64 } },
       highlightCallback: (_, ms) => this.pointAt(ms),
       unhighlightCallback: () => { for (const chart of all) chart.unpoint(); },

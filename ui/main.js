@@ -58,7 +58,7 @@ async function begin() {
     return undefined;
   }
   say('');
-  for (const { entity } of entities) if (!state.risk.has(entity)) state.risk.set(entity, { p: 0, score: 0, flag: 0 });
+  for (const { entity } of entities) if (!state.risk.has(entity)) state.risk.set(entity, { p: 0, score: 0, flag: 0, of: new Map() });
   const now = Date.now();
   for (const one of await get('scores', { from: now - 180_000, to: now })) note(one);
   const asked = hash.get('entity');
@@ -90,7 +90,14 @@ function riskiest() {
 }
 
 function note(verdict) {
-  state.risk.set(verdict.entity, { p: verdict.p_incident, score: verdict.anomaly_score, flag: verdict.flag });
+  const known = state.risk.get(verdict.entity) ?? { p: 0, score: 0, flag: 0, of: new Map() };
+  // The newest verdict of each rollup counts: a slow one that is calm does not hide a fast one that is not.
+  known.of.set(verdict.rollup, verdict);
+  const those = [...known.of.values()];
+  known.p = Math.max(...those.map((one) => one.p_incident));
+  known.score = Math.max(...those.map((one) => one.anomaly_score));
+  known.flag = Math.max(...those.map((one) => one.flag));
+  state.risk.set(verdict.entity, known);
 }
 
 function listEntities() {
@@ -277,7 +284,7 @@ function take(message) {
   }
   if (message.type === 'verdict') note(message);
   if (message.entity !== state.entity) {
-    if (message.entity && !state.risk.has(message.entity)) state.risk.set(message.entity, { p: 0, score: 0, flag: 0 });
+    if (message.entity && !state.risk.has(message.entity)) state.risk.set(message.entity, { p: 0, score: 0, flag: 0, of: new Map() });
     return;
   }
   if (message.type === 'verdict') {

@@ -21,7 +21,7 @@ class LiveSocket:
     def __init__(self, hub: Hub, log: Log) -> None:
         self._hub, self._log = hub, log
 
-    async def __call__(self, socket: WebSocket) -> None:
+    async def serve(self, socket: WebSocket) -> None:
         await socket.accept()
         try:
             text = await asyncio.wait_for(socket.receive_text(), FIRST_MESSAGE_S)

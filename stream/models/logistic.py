@@ -82,8 +82,8 @@ class Calibration:
     def __init__(self, heads: int) -> None:
         self.counts = np.zeros((2, heads, len(self.EDGES) + 1))
         self.curve = np.zeros((heads, len(self.EDGES) + 1))
-        self.unfitted = 1
-        self.total = 0
+        self.unfitted, self.total = 0, 0
+        self._fit()
 
     def add(self, z: np.ndarray, y: np.ndarray, amount: float = 1.0) -> None:
         """z, y: [rows, heads]; NaN in either is left out."""
@@ -95,11 +95,11 @@ class Calibration:
         np.add.at(self.counts, (y[row, head].astype(int), head, cell), amount)
         self.unfitted += len(row)
         self.total += len(row)
-
-    def apply(self, z: np.ndarray) -> np.ndarray:
         # A refit for every window would cost more than the model: one percent more rows change little.
         if self.unfitted * 100 > self.total:
             self._fit()
+
+    def apply(self, z: np.ndarray) -> np.ndarray:
         centres = np.concatenate([[self.EDGES[0] - 0.25], (self.EDGES[1:] + self.EDGES[:-1]) / 2, [10.25]])
         return np.stack([np.interp(z[:, h], centres, self.curve[h]) for h in range(z.shape[1])], 1)
 

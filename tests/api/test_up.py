@@ -2,44 +2,18 @@
 
 import os
 import random
-import signal
 import subprocess
-import sys
-import time
 
 import httpx
 import numpy as np
 import pytest
 
-CLI = [sys.executable, "-c", "from foreshock.cli import main; main()"]
+from tests.running import CLI, eventually, start, stop
 
 
 @pytest.fixture
 def data(tmp_path):
     return tmp_path / "data"
-
-
-def start(data, *extra):
-    process = subprocess.Popen(
-        [*CLI, "up", "--data", str(data), "--port", "0", *extra], stdout=subprocess.PIPE, text=True
-    )
-    line = process.stdout.readline()
-    assert line.startswith("ready http://"), line
-    return process, line.split()[1]
-
-
-def stop(process):
-    began = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
-    return time.monotonic() - began
-
-
-def eventually(ask, wanted, seconds=20):
-    end = time.monotonic() + seconds
-    while (got := ask()) != wanted and time.monotonic() < end:
-        time.sleep(0.2)
-    assert got == wanted
 
 
 def test_rollups_equal_numpy_and_survive_kill_9(data):

@@ -1,0 +1,51 @@
+"""Starts and stops the real product for tests."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+CLI = [sys.executable, "-c", "from foreshock.cli import main; main()"]
+
+
+def start(data, *extra, env=None):
+    """Return the running ``foreshock up`` and its address."""
+    arguments = list(extra) if "--port" in extra else ["--port", "0", *extra]
+    process = subprocess.Popen(
+        [*CLI, "up", "--data", str(data), *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ) | (env or {}),
+    )
+    line = process.stdout.readline()
+    assert line.startswith("ready http://"), line
+    return process, line.split()[1]
+
+
+def stop(process, number=signal.SIGTERM):
+    """Return how long a clean stop took, seconds."""
+    began = time.monotonic()
+    process.send_signal(number)
+    assert process.wait(10) == 0
+    return time.monotonic() - began
+
+
+def eventually(ask, wanted, seconds=20):
+    end = time.monotonic() + seconds
+    while (got := ask()) != wanted and time.monotonic() < end:
+        time.sleep(0.2)
+    assert got == wanted
+
+
+def tool(*names):
+    """Return the path of the first program that is there; skip the test where none is, but never under CI."""
+    for name in names:
+        if path := shutil.which(name):
+            return path
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"none of {', '.join(names)} is installed: .ci/run has to install it")
+    pytest.skip(f"none of {', '.join(names)} is installed")

@@ -1,0 +1,192 @@
+"""An engine on a small made-up site: learns, keeps its word, comes back the same."""
+
+import copy
+
+import msgspec
+import numpy as np
+import pytest
+
+from schemas.incident import Feedback, Incident
+from stream.features.frame import Frame
+from stream.models.base import pack, unpack
+from stream.models.engine import Engine, EngineSettings, pack_entries, unpack_entries
+from stream.models.periods import Periods
+
+MINUTE = 60_000
+START = 1_700_000_000_000 // MINUTE * MINUTE
+SETTINGS = EngineSettings(horizons_ms=(5 * MINUTE, 10 * MINUTE, 30 * MINUTE), quarantine_ms=5 * MINUTE)
+METRICS = ["cpu", "queue", "errors"]
+
+
+def engine(**changes):
+    settings = msgspec.structs.replace(SETTINGS, **changes) if isinstance(SETTINGS, msgspec.Struct) else SETTINGS
+    if changes:
+        settings = EngineSettings(**{**SETTINGS.__dict__, **changes})
+    return Engine("1m", MINUTE, MINUTE, settings, Periods())
+
+
+def site(minutes=1500, entities=2, seed=3):
+    """Return frames and the incidents in them: the queue grows for ten minutes, then errors come."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(0, 1, (minutes, entities, 3)) + np.array([10, 50, 1])
+    incidents = []
+    for entity in range(entities):
+        for number, at in enumerate(range(200 + 37 * entity, minutes - 60, 170)):
+            x[at - 10 : at, entity, 1] += np.linspace(1, 12, 10)
+            x[at : at + 8, entity] += [5, 15, 9]
+            incidents.append(
+                Incident(
+                    id=f"{entity}-{number}",
+                    entity=f"e{entity}",
+                    start_ms=START + at * MINUTE,
+                    end_ms=START + (at + 8) * MINUTE,
+                    resolution="restarted the worker",
+                    updated_ms=1,
+                )
+            )
+    names = [f"e{i}" for i in range(entities)]
+    frames = [
+        Frame("1m", START + i * MINUTE, START + (i + 1) * MINUTE, names, METRICS, {"mean": x[i]})
+        for i in range(minutes)
+    ]
+    return frames, incidents
+
+
+def plain(verdicts):
+    return msgspec.to_builtins(verdicts)
+
+
+def test_it_learns_from_incidents_and_its_figures_say_so():
+    frames, incidents = site()
+    one = engine()
+    for incident in incidents:
+        one.incident(incident)
+    flagged = sum(v.flag for frame in frames for v in one.step(frame))
+    cards = {card["id"]: card for card in one.model_cards()}
+    pooled = cards["1m.pooled.logistic"]
+    assert pooled["roc_auc"] > 0.75 and pooled["ahead"]["roc_auc"] > 0.6
+    assert pooled["windows"] > 2000 and pooled["incidents"] == len(incidents)
+    assert pooled["calibration_error"] < 0.1
+    assert pooled["roc_curve"][0] == [0, 0] and pooled["roc_curve"][-1] == [1, 1]
+    assert flagged
+
+
+def test_contributions_sum_to_the_logit():
+    frames, incidents = site(700)
+    one = engine()
+    for incident in incidents:
+        one.incident(incident)
+    explained = {v.explains: v for frame in frames for v in one.step(frame)}
+    assert set(explained) == {"anomaly_score", "p_incident"}
+    for verdict in explained.values():
+        assert sum(c.weight for c in verdict.contributions) == pytest.approx(verdict.logit, abs=1e-6)
+
+
+def test_the_score_is_the_logit_of_its_contributions_without_labels():
+    frames, _ = site(300)
+    one = engine()
+    for frame in frames:
+        for v in one.step(frame):
+            if v.anomaly_score:
+                assert 1 / (1 + np.exp(-v.logit)) == pytest.approx(v.anomaly_score, abs=1e-4)
+
+
+def test_labels_that_come_late_teach_the_same_as_labels_in_time():
+    frames, incidents = site(900)
+    early, late = engine(), engine()
+    for incident in incidents:
+        early.incident(incident)
+    for frame in frames:
+        early.step(frame)
+        late.step(frame)
+    for incident in incidents:
+        late.incident(incident)
+    assert late.refresh()
+    assert early.model_cards()[0]["windows"] == late.model_cards()[0]["windows"]
+    # Not the same to the bit: what is learned as normal is frozen while an incident is known to be open.
+    ours, theirs = (e.model_cards()[-1]["roc_auc"] for e in (early, late))
+    assert ours == pytest.approx(theirs, abs=0.05) and theirs > 0.7
+
+
+def test_a_withdrawn_incident_leaves_no_trace():
+    frames, incidents = site(600)
+    clean, misled = engine(), engine()
+    for frame in frames:
+        clean.step(frame)
+        misled.step(frame)
+    wrong = copy.copy(incidents[0])
+    misled.incident(wrong)
+    assert misled.refresh()
+    assert misled.model_cards()[-1]["windows_positive"] > 0
+    misled.incident(Incident(**{**msgspec.structs.asdict(wrong), "withdrawn": True, "updated_ms": 2}))
+    assert misled.refresh()
+    assert pack(misled.ring.bank.state()) == pack(clean.ring.bank.state())
+
+
+def test_a_snapshot_in_the_middle_changes_nothing():
+    frames, incidents = site(800)
+    whole, first = engine(), engine()
+    for incident in incidents:
+        whole.incident(incident)
+        first.incident(incident)
+    expected = [plain(whole.step(frame)) for frame in frames][500:]
+    for frame in frames[:500]:
+        first.step(frame)
+    state, entries = pack(first.state()), pack(pack_entries(list(first.ring.entries)))
+    second = engine()
+    second.restore(unpack(state), unpack_entries(unpack(entries)))
+    assert [plain(second.step(frame)) for frame in frames[500:]] == expected
+    assert second.model_cards() == whole.model_cards()
+
+
+def test_a_full_ring_forgets_windows_but_nothing_that_was_learned():
+    frames, incidents = site(900)
+    roomy, tight = engine(), engine(ring_bytes_max=60_000)
+    for one in (roomy, tight):
+        for incident in incidents:
+            one.incident(incident)
+        for frame in frames:
+            one.step(frame)
+    assert tight.ring.bytes <= 60_000 < roomy.ring.bytes
+    assert tight.model_cards() == roomy.model_cards() or tight.ring.left_unlearned == 0
+    assert pack(tight.ring.bank.state()) == pack(roomy.ring.bank.state())
+
+
+def test_a_window_that_comes_twice_is_scored_once():
+    frames, _ = site(20)
+    one = engine()
+    for frame in frames:
+        assert one.step(frame)
+        assert not one.step(frame)
+    assert one.counters.out_of_order == 40
+
+
+def test_feedback_is_a_label():
+    frames, _ = site(400)
+    one = engine()
+    for frame in frames:
+        one.step(frame)
+    start = frames[200].start_ms
+    said = Feedback(
+        verdict_id="x", entity="e0", rollup="1m", start_ms=start, end_ms=start + MINUTE, correct=False, flag=0
+    )
+    one.feedback(said)
+    assert one.refresh()
+    assert one.model_cards()[-1]["windows_positive"] == 1
+
+
+def test_missing_metrics_lower_the_confidence_and_drop_nothing():
+    frames, _ = site(100)
+    one = engine()
+    for frame in frames:
+        one.step(frame)
+    frame = Frame(
+        "1m",
+        frames[-1].end_ms,
+        frames[-1].end_ms + MINUTE,
+        ["e0"],
+        METRICS,
+        {"mean": np.array([[10.0, np.nan, np.nan]])},
+    )
+    (verdict,) = one.step(frame)
+    assert verdict.confidence == pytest.approx(1 / 3, abs=0.01)

@@ -38,6 +38,7 @@ def default_data_dir(environ: Mapping[str, str]) -> Path:
 class Broker:
     url: str = ""  # empty: embedded, below the data folder
     partitions: int = 1  # of the topics that are split by entity; more only pays with more workers
+    replication: int = 1  # of topics that Foreshock makes on Kafka
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ async def up(settings: Settings, *, data: Path, host: str, port: int, with_colle
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
-    log = open_log(settings.broker.url)
+    log = open_log(settings.broker.url, replication=settings.broker.replication)
     await log.start()
     repository = Repository(open_store(settings.store.url))
     try:

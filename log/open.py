@@ -6,13 +6,19 @@ from log.base import Log
 from log.embedded import EmbeddedLog
 
 
-def open_log(url: str) -> Log:
+def open_log(url: str, *, replication: int = 1) -> Log:
     """Return the log of a broker URL; ``start`` it before use. Raises ValueError for another scheme."""
     if url.startswith("embedded://"):
         return EmbeddedLog.shared(url.removeprefix("embedded://"))
-    raise ValueError(f"cannot use broker.url={url!r}: unknown scheme; want embedded:///DIR")
+    if url.startswith("kafka://"):
+        from log.kafka import KafkaLog
+
+        return KafkaLog(url, replication=replication)
+    raise ValueError(f"cannot use broker.url={url!r}: unknown scheme; want embedded:///DIR or kafka://host:9092")
 
 
 def faust_url(url: str) -> str:
     """Return the URL by which Faust finds the transport of the same log."""
+    if url.startswith("kafka://"):
+        return ";".join(f"foreshock-kafka://{server}" for server in url.removeprefix("kafka://").split(","))
     return url

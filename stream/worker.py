@@ -47,8 +47,17 @@ class StreamWorker:
             web_enabled=False,
             topic_partitions=settings.partitions,
             stream_wait_empty=False,
+            topic_disable_leader=True,
+            # Kafka: a worker that was killed is replaced after the session timeout; the broker refuses less than 6 s.
+            broker_session_timeout=6,
+            broker_heartbeat_interval=1,
+            broker_rebalance_timeout=10,
+            broker_request_timeout=20,
+            consumer_auto_offset_reset="earliest",
+            consumer_max_fetch_size=64 << 20,
         )
         self.app.foreshock_positions = self._position  # type: ignore[attr-defined]
+        self.app.on_partitions_revoked.connect(self._give_up)  # type: ignore[arg-type]
         self._agent(SAMPLES, "window", self.windows)
         self._agent(ROLLUPS, "score", self.scorers)
 
@@ -57,7 +66,9 @@ class StreamWorker:
         async def agent(stream: Any) -> None:
             async for fetch in stream:
                 try:
-                    await workers[fetch.records[0].partition].process(fetch.records)
+                    worker = workers.get(fetch.records[0].partition)
+                    if worker is not None:  # else: the partition went to another worker, who reads it again
+                        await worker.process(fetch.records)
                 except Exception:
                     # Faust would acknowledge the records and go on: stop instead, the checkpoint knows where to resume.
                     logger.exception("agent %s cannot take in a fetch of records", name)
@@ -78,6 +89,16 @@ class StreamWorker:
             return offset
         return None
 
+    async def _give_up(self, _: Any, revoked: set[Any], **__: Any) -> None:
+        """Partitions go to another worker: write what is pending, so that it has little to do again."""
+        for tp in revoked:
+            worker = (self.windows if tp.topic == SAMPLES else self.scorers).pop(tp.partition, None)
+            if worker is not None:
+                try:
+                    await worker.close()
+                except Exception:
+                    logger.exception("cannot write before giving up %s: its next owner reads it from the log", tp)
+
     async def start(self) -> None:
         await self.app.start()
         self._ticker = asyncio.create_task(self._tick())
@@ -95,10 +116,8 @@ class StreamWorker:
         if self._ticker:
             self._ticker.cancel()
         await self.app.stop()
-        for window in self.windows.values():
-            await window.tick()
-        for scorer in self.scorers.values():
-            await scorer.close()
+        for worker in self._workers():
+            await worker.close()
 
     def _workers(self) -> list[PartitionWorker | PartitionScorer]:
         return [*self.windows.values(), *self.scorers.values()]

@@ -42,6 +42,7 @@ class PartitionWorker:
         self._encoded: dict[bytes, msgspec.Raw] = {}
         self._owed: list[Rollup] = []  # corrections that still have to be merged with what is stored
         self._owed_since = 0  # the lowest log offset of a sample in them
+        self._offset = 0  # of the next record to take in
         self._lock = asyncio.Lock()
         self._last_record_ms = now_ms()
         self._windows: PartitionWindows | None = None
@@ -62,7 +63,8 @@ class PartitionWorker:
         if saved is None:
             return 0
         self._windows.restore(saved["watermark_ms"])
-        return saved["resume_offset"]
+        self._offset = saved["resume_offset"]
+        return self._offset
 
     def _is_counter(self, ids: np.ndarray) -> np.ndarray:
         return np.isin(ids, np.fromiter(self._counter_ids, np.uint64, len(self._counter_ids)))
@@ -86,7 +88,7 @@ class PartitionWorker:
         """Take a fetch of records in. An unreadable one is put aside and counted."""
         assert self._windows is not None, "BUG: not open"
         async with self._lock:
-            for record in records:
+            for record in await self._next(records):
                 try:
                     batch = decode_batch(record.value)
                     got = columns(batch)
@@ -109,6 +111,22 @@ class PartitionWorker:
                 await self._keep(rollup)
             if self._windows.late_overflow:
                 await self._correct(everything=True)
+
+    async def _next(self, records: list[Record]) -> list[Record]:
+        """Return the records that follow on what was taken in: repeated ones left out, missing ones read."""
+        assert self._windows is not None, "BUG: not open"
+        out: list[Record] = []
+        while self._offset < records[0].offset:
+            missing = await self._log.read(SAMPLES, self.partition, self._offset)
+            missing = [record for record in missing if record.offset < records[0].offset]
+            if not missing:
+                break  # trimmed by retention
+            self.counters["records_read_again"] += len(missing)
+            out += missing
+            self._offset = missing[-1].offset + 1
+        out += [record for record in records if record.offset >= self._offset]
+        self._offset = max(self._offset, records[-1].offset + 1)
+        return out
 
     async def _keep(self, rollup: Rollup) -> None:
         """Hand a rollup to whoever follows, and to the next write to the store."""
@@ -159,6 +177,11 @@ class PartitionWorker:
         checkpoint |= {"floor_ms": floor_ms, "watermark_ms": watermark_ms, "version": self._windows.last_offset}
         await self._repository.write(self._rollups, list(self._unsaved.values()), self._raw, checkpoint)
         self._rollups, self._raw, self._unsaved = [], [], {}
+
+    async def close(self) -> None:
+        """Write what is pending."""
+        async with self._lock:
+            await self._correct()
 
     @property
     def watermark_ms(self) -> int:

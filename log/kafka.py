@@ -1,0 +1,153 @@
+"""The log on a Kafka broker, for everything that is not an agent: appending, tailing, reading back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+
+from log.base import Record
+from schemas.errors import SinkError, SourceError
+from schemas.topics import INCIDENTS
+
+# The rollups of one window of one partition are one record; the broker's own default is 1 MiB.
+RECORD_BYTES_MAX = 64 << 20
+READ_TIMEOUT_S = 10
+_EXISTS = 36  # TOPIC_ALREADY_EXISTS
+
+
+class KafkaLog:
+    """A log.base.Log on ``kafka://host:port,host:port``."""
+
+    def __init__(self, url: str, *, replication: int = 1) -> None:
+        self._servers = url.removeprefix("kafka://")
+        self._replication = replication
+        self._producer: AIOKafkaProducer | None = None
+        self._reader: AIOKafkaConsumer | None = None
+        self._reading = asyncio.Lock()
+
+    def _consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._servers,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=RECORD_BYTES_MAX,
+            fetch_max_wait_ms=500,
+        )
+
+    async def start(self) -> None:
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._servers,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=2,
+            max_request_size=RECORD_BYTES_MAX,
+            compression_type="lz4",
+        )
+        self._reader = self._consumer()
+        try:
+            await self._producer.start()
+            await self._reader.start()
+        except KafkaError as error:
+            await self.stop()
+            raise SourceError(f"cannot reach broker kafka://{self._servers}: {error}") from error
+
+    async def stop(self) -> None:
+        for part in (self._producer, self._reader):
+            if part is not None:
+                with contextlib.suppress(KafkaError):
+                    await part.stop()
+        self._producer = self._reader = None
+
+    async def create_topics(self, topics: Mapping[str, int]) -> None:
+        """Make the topics that do not exist. One that does must have as many partitions; raises SinkError."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+        try:
+            await admin.start()
+            existing = set(await admin.list_topics())
+            wanted = [
+                NewTopic(name, count, self._replication, topic_configs=_topic_settings(name))
+                for name, count in topics.items()
+                if name not in existing
+            ]
+            if wanted:
+                answer = await admin.create_topics(wanted)
+                for name, code, *rest in answer.topic_errors:
+                    if code not in (0, _EXISTS):
+                        raise SinkError(f"cannot create topic {name!r}: the broker says {code} {rest}")
+            for described in await admin.describe_topics([name for name in topics if name in existing]):
+                name, count = described["topic"], len(described["partitions"])
+                if count != topics[name]:
+                    raise SinkError(
+                        f"cannot use topic {name!r}: it has {count} partitions; want {topics[name]}"
+                        " (set broker.partitions to what the topics have)"
+                    )
+        except KafkaError as error:
+            raise SinkError(f"cannot create topics at kafka://{self._servers}: {error}") from error
+        finally:
+            await admin.close()
+
+    async def append(self, topic: str, partition: int, value: bytes, key: bytes | None = None) -> int:
+        assert self._producer is not None, "BUG: the log is not started"
+        try:
+            return (await self._producer.send_and_wait(topic, value, key, partition)).offset
+        except KafkaError as error:
+            raise SinkError(f"cannot append to {topic}: {type(error).__name__} {error}") from error
+
+    async def offsets(self, topic: str, partition: int) -> tuple[int, int]:
+        assert self._reader is not None, "BUG: the log is not started"
+        tp = TopicPartition(topic, partition)
+        try:
+            begin = (await self._reader.beginning_offsets([tp]))[tp]
+            return begin, (await self._reader.end_offsets([tp]))[tp]
+        except KafkaError as error:
+            raise SourceError(f"cannot read offsets of {topic}: {error}") from error
+
+    async def read(self, topic: str, partition: int, offset: int, *, records_max: int = 500) -> list[Record]:
+        assert self._reader is not None, "BUG: the log is not started"
+        begin, end = await self.offsets(topic, partition)
+        offset = max(offset, begin)
+        if offset >= end:
+            return []
+        tp = TopicPartition(topic, partition)
+        async with self._reading:
+            self._reader.assign([tp])
+            self._reader.seek(tp, offset)
+            try:
+                found = await self._reader.getmany(tp, timeout_ms=READ_TIMEOUT_S * 1000, max_records=records_max)
+            except KafkaError as error:
+                raise SourceError(f"cannot read {topic} from offset {offset}: {error}") from error
+        if not found.get(tp):
+            raise SourceError(f"cannot read {topic} from offset {offset}: no answer within {READ_TIMEOUT_S} s")
+        return [record_of(one) for one in found[tp]]
+
+    async def tail(self, positions: Mapping[tuple[str, int], int]) -> AsyncIterator[list[Record]]:
+        consumer = self._consumer()
+        await consumer.start()
+        try:
+            consumer.assign([TopicPartition(*key) for key in positions])
+            for key, offset in positions.items():
+                consumer.seek(TopicPartition(*key), offset)
+            while True:
+                for records in (await consumer.getmany(timeout_ms=500)).values():
+                    if records:
+                        yield [record_of(one) for one in records]
+        finally:
+            await consumer.stop()
+
+
+def record_of(one: Any) -> Record:
+    """Return an aiokafka record as ours."""
+    return Record(one.topic, one.partition, one.offset, one.timestamp, one.key, one.value or b"")
+
+
+def _topic_settings(name: str) -> dict[str, str]:
+    settings = {"max.message.bytes": str(RECORD_BYTES_MAX)}
+    if name == INCIDENTS:  # labels are few and never grow old
+        settings["retention.ms"] = "-1"
+    return settings

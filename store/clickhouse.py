@@ -1,0 +1,131 @@
+"""A ClickHouse server over its native protocol, by clickhouse-driver."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import pyarrow
+from clickhouse_driver import Client, errors
+
+from schemas.errors import SinkError, SourceError
+from store.base import Columns
+from store.migrate import migrate
+
+# The driver says on each read that maps and arrays are read as Python values: that is what we want.
+logging.getLogger("clickhouse_driver.columns.service").setLevel(logging.ERROR)
+
+CONNECT_TIMEOUT_S = 5
+REQUEST_TIMEOUT_S = 60
+_TROUBLE = (errors.Error, OSError, EOFError)
+
+
+class ClickhouseStore:
+    """A store.base.Store at ``clickhouse://user:password@host:9000/database``. It connects again by itself."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._where = f"clickhouse://{parts.hostname}:{parts.port or 9000}"
+        self._database = parts.path.strip("/") or "foreshock"
+        if not self._database.isidentifier():
+            raise SinkError(f"cannot use store.url: want a database name of letters and digits, not {self._database!r}")
+        self._arguments: dict[str, Any] = {
+            "host": parts.hostname or "127.0.0.1",
+            "port": parts.port or 9000,
+            "user": unquote(parts.username or "default"),
+            "password": unquote(parts.password or ""),
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "send_receive_timeout": REQUEST_TIMEOUT_S,
+            "settings": {"use_numpy": True, "server_side_params": True},
+        }
+        self._client: Client | None = None
+
+    def open(self) -> None:
+        try:
+            first = Client(**self._arguments)
+            first.execute(f"CREATE DATABASE IF NOT EXISTS {self._database}")  # an identifier, checked above
+            first.disconnect()
+        except _TROUBLE as error:
+            raise SinkError(f"cannot open store {self._where}: {_said(error)}") from error
+        self._client = Client(**self._arguments, database=self._database)
+        migrate(self)
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.disconnect()
+            self._client = None
+
+    def _execute(self, *arguments: Any, **options: Any) -> Any:
+        assert self._client is not None, "BUG: the store is not open"
+        try:
+            return self._client.execute(*arguments, **options)
+        except _TROUBLE:
+            self._client.disconnect()  # what is left on the wire belongs to nobody
+            raise
+
+    def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        try:
+            self._execute(sql, dict(parameters) if parameters else None)
+        except _TROUBLE as error:
+            raise SinkError(f"cannot execute a statement at {self._where}: {_said(error)}") from error
+
+    def select(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Columns:
+        try:
+            options = {"columnar": True, "with_column_types": True}
+            columns, types = self._execute(sql, dict(parameters or {}), **options)
+        except _TROUBLE as error:
+            raise SourceError(f"cannot query the store at {self._where}: {_said(error)}") from error
+        columns = columns or [_empty(kind) for _, kind in types]
+        return {name: _column(values, kind) for (name, kind), values in zip(types, columns, strict=True)}
+
+    def insert(self, table: str, columns: Columns, *, token: str = "") -> None:
+        assert table.isidentifier() and all(name.isidentifier() for name in columns), "BUG: not a table of ours"
+        settings = {"insert_deduplication_token": token.encode().hex()} if token else None
+        try:
+            self._execute(
+                f"INSERT INTO {table} ({', '.join(columns)}) VALUES",
+                [_written(values) for values in columns.values()],
+                columnar=True,
+                settings=settings,
+            )
+        except _TROUBLE as error:
+            raise SinkError(f"cannot insert into {table} at {self._where}: {_said(error)}") from error
+
+
+def _said(error: BaseException) -> str:
+    return str(error).partition("Stack trace")[0].strip()[:500] or type(error).__name__
+
+
+def _is_number(kind: str) -> bool:
+    return kind.startswith(("UInt", "Int", "Float"))
+
+
+def _empty(kind: str) -> Any:
+    if not _is_number(kind):
+        return []
+    return np.zeros(0, np.float64 if kind.startswith("Float") else np.uint64 if kind.startswith("U") else np.int64)
+
+
+def _column(values: Any, kind: str) -> Any:
+    if _is_number(kind):
+        return np.asarray(values)
+    return list(values) if not isinstance(values, np.ndarray) else values.tolist()
+
+
+def _written(values: Any) -> Any:
+    """Return a column as the driver wants it."""
+    if isinstance(values, pyarrow.Array):
+        as_map = pyarrow.types.is_map(values.type)
+        values = values.to_pylist()
+        if as_map:
+            values = [dict(pairs) for pairs in values]
+    if isinstance(values, np.ndarray):
+        return values
+    if values and not isinstance(values[0], int | float):
+        column = np.empty(len(values), dtype=object)  # np.array would make a matrix of lists of one length
+        column[:] = values
+        return column
+    return np.array(values)

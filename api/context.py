@@ -27,7 +27,6 @@ class ApiSettings:
     partitions: int
     rollups_ms: dict[str, int]  # tumbling rollups held in the store, name → size
     rollups: tuple[str, ...]  # every rollup that may be asked for
-    model_rollups: tuple[str, ...] = ()
     body_max: int = 16 * 1024 * 1024
     future_ms: int = 600_000
     tokens: tuple[str, ...] = ()

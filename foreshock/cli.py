@@ -21,7 +21,7 @@ import httpx
 
 from foreshock import __version__
 from foreshock.settings import Settings, default_data_dir, load
-from schemas.errors import ForeshockError
+from schemas.errors import ForeshockError, SettingsError
 
 _DEFAULT_URL = "http://127.0.0.1:8080"
 config_option = click.option("--config", "config", type=click.Path(path_type=Path), help="TOML file.")
@@ -51,10 +51,48 @@ def _settings(config: Path | None, data: Path | None) -> tuple[Settings, Path]:
 @click.option("--no-collect", is_flag=True, help="Do not collect this machine's vital signs.")
 def up(data: Path | None, config: Path | None, host: str, port: int, no_collect: bool) -> None:
     """Run the whole product in one process, on embedded parts."""
-    from foreshock.up import up as run
+    from foreshock.roles import API, COLLECT, STREAM
+
+    _run(data, config, {STREAM, API} | (set() if no_collect else {COLLECT}), host, port)
+
+
+def _run(data: Path | None, config: Path | None, roles: set[str], host: str = "127.0.0.1", port: int = 8080) -> None:
+    from foreshock.roles import Process
 
     settings, folder = _settings(config, data)
-    asyncio.run(run(settings, data=folder, host=host, port=port, with_collector=not no_collect))
+    if len(roles) == 1 and not settings.broker.url.startswith("kafka://"):
+        raise SettingsError(
+            f"cannot run one role on broker.url={settings.broker.url!r}: the embedded log has one process; "
+            "set broker.url (FORESHOCK_BROKER_URL) to kafka://host:9092, or run `foreshock up`"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    asyncio.run(Process(settings, frozenset(roles), data=folder, host=host, port=port).run())
+
+
+@cli.command()
+@data_option
+@config_option
+def stream(data: Path | None, config: Path | None) -> None:
+    """Run a stream worker of the distributed deployment; any number of them share the partitions."""
+    _run(data, config, {"stream"})
+
+
+@cli.command()
+@data_option
+@config_option
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
+def api(data: Path | None, config: Path | None, host: str, port: int) -> None:
+    """Serve API and page of the distributed deployment, any number of processes."""
+    _run(data, config, {"api"}, host, port)
+
+
+@cli.command()
+@data_option
+@config_option
+def collect(data: Path | None, config: Path | None) -> None:
+    """Collect this machine's vital signs into the distributed deployment."""
+    _run(data, config, {"collect"})
 
 
 @cli.command()

@@ -60,6 +60,13 @@ class Repository:
         await self._run(self._store.close)
         self.thread.shutdown()
 
+    async def refresh_series(self) -> None:
+        """Learn of series that other processes wrote."""
+        count = (await self._run(self._store.select, "SELECT uniqExact(series_id) AS n FROM series"))["n"]
+        if int(count[0]) != len(self._series):
+            for series in await self._run(self._load_series):
+                self._series[series.series_id] = series
+
     def _load_series(self) -> list[Series]:
         rows = self._store.select("SELECT series_id, entity, metric, labels, kind FROM series FINAL")
         return [

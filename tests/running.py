@@ -12,17 +12,17 @@ import pytest
 CLI = [sys.executable, "-c", "from foreshock.cli import main; main()"]
 
 
-def start(data, *extra, env=None):
-    """Return the running ``foreshock up`` and its address."""
-    arguments = list(extra) if "--port" in extra else ["--port", "0", *extra]
+def start(data, *extra, env=None, role="up"):
+    """Return the running ``foreshock up``, or another role, and the address it is ready at."""
+    arguments = list(extra) if "--port" in extra or role not in ("up", "api") else ["--port", "0", *extra]
     process = subprocess.Popen(
-        [*CLI, "up", "--data", str(data), *arguments],
+        [*CLI, role, "--data", str(data), *arguments],
         stdout=subprocess.PIPE,
         text=True,
         env=dict(os.environ) | (env or {}),
     )
     line = process.stdout.readline()
-    assert line.startswith("ready http://"), line
+    assert line.startswith("ready "), line
     return process, line.split()[1]
 
 

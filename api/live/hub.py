@@ -12,12 +12,14 @@ import msgspec
 from api.live.cursor import Positions, encode_cursor
 from api.live.message import Filter, LiveMessage, messages_of
 from log.base import Log, Record
+from schemas.batch import decode_batch
 from schemas.series import Series
 from schemas.topics import ALERTS, ROLLUPS, SAMPLES, VERDICTS
 
 logger = logging.getLogger("foreshock.api")
 
 LIVE_TOPICS = (SAMPLES, ROLLUPS, VERDICTS, ALERTS)
+HEARD_MAX = 100_000
 QUEUE_MESSAGES_MAX = 2000
 QUEUE_CHARACTERS_MAX = 8_000_000
 
@@ -55,11 +57,20 @@ class Hub:
 
     def __init__(self, log: Log, topics: dict[str, int], lookup: Callable[[int], Series | None]) -> None:
         """topics : name → partitions. lookup : series id → its definition, None for one never heard of."""
-        self._log, self._topics, self._lookup = log, topics, lookup
+        self._log, self._topics, self._stored = log, topics, lookup
+        self._heard: dict[int, Series] = {}  # definitions that went by and may not be stored yet
         self.at: Positions = {}
         self._filters: dict[tuple, Filter] = {}
         self._subscribers: dict[Filter, set[Subscriber]] = {}
         self.counters: Counter[str] = Counter()
+
+    def _lookup(self, series_id: int) -> Series | None:
+        return self._stored(series_id) or self._heard.get(series_id)
+
+    def _hear(self, record: Record) -> None:
+        if len(self._heard) > HEARD_MAX:
+            self._heard = {i: s for i, s in self._heard.items() if self._stored(i) is None}
+        self._heard.update((series.series_id, series) for series in decode_batch(record.value).series)
 
     async def open(self) -> None:
         for topic, partitions in self._topics.items():
@@ -74,8 +85,6 @@ class Hub:
 
     def _take(self, record: Record) -> None:
         self.at[record.topic, record.partition] = record.offset + 1
-        if not self._subscribers:
-            return
         for message in self.messages(record, self.at):
             for wanted, subscribers in self._subscribers.items():
                 if wanted.wants(message) and (text := message.text(wanted)) is not None:
@@ -86,6 +95,10 @@ class Hub:
     def messages(self, record: Record, at: Positions) -> list[LiveMessage]:
         """Return a record's messages with the cursor behind it; an unreadable one is counted."""
         try:
+            if record.topic == SAMPLES:
+                self._hear(record)
+            if not self._subscribers and at is self.at:
+                return []
             return list(messages_of(record, encode_cursor(at), self._lookup))
         except (msgspec.MsgspecError, ValueError):
             self.counters["unreadable_records"] += 1

@@ -1,0 +1,229 @@
+"""The roles of the product, and a process that plays any set of them in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from api.app import build_app
+from api.auth import parse_token
+from api.context import ApiSettings, Context, Gauge
+from api.live.hub import LIVE_TOPICS, Hub
+from foreshock.settings import Settings, duration_ms
+from log.base import Log
+from log.open import open_log
+from schemas.errors import ForeshockError, SettingsError
+from schemas.topics import ALL, PARTITIONED
+from store.base import open_store
+from store.repository import Repository
+from stream.collect.loop import collect
+from stream.models.engine import EngineSettings
+from stream.models.periods import Periods
+from stream.settings import StreamSettings
+from stream.window.spec import in_memory, parse_rollup
+from stream.worker import StreamWorker
+
+logger = logging.getLogger("foreshock")
+
+STREAM, API, COLLECT = "stream", "api", "collect"
+SERIES_REFRESH_S = 2.0
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def stream_settings(settings: Settings) -> StreamSettings:
+    return StreamSettings(
+        rollups=tuple(settings.windows.rollups),
+        lateness_ms=settings.windows.lateness_ms,
+        partitions=settings.broker.partitions,
+        model_rollups=tuple(r for r in settings.models.rollups if r in settings.windows.rollups),
+        engine=EngineSettings(
+            horizons_ms=tuple(sorted(duration_ms(horizon) for horizon in settings.models.horizons)),
+            alarms_per_day=settings.models.alarms_per_day,
+        ),
+        periods=Periods(settings.windows.timezone, settings.periods.country or None),
+    )
+
+
+def api_settings(settings: Settings) -> ApiSettings:
+    specs = [spec for spec in map(parse_rollup, settings.windows.rollups) if in_memory(spec)]
+    page = Path(__file__).parent.parent / "ui"
+    return ApiSettings(
+        partitions=settings.broker.partitions,
+        rollups_ms={spec.name: spec.size_ms for spec in specs if spec.size_ms == spec.hop_ms},
+        rollups=tuple(spec.name for spec in specs),
+        body_max=settings.limits.body,
+        future_ms=duration_ms(settings.limits.future),
+        tokens=tuple(settings.auth.tokens),
+        page=page if page.is_dir() else None,
+    )
+
+
+class _Server(uvicorn.Server):
+    """Signals are ours: uvicorn would raise them again after its own stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Process:
+    """``run`` plays the roles until SIGTERM, SIGINT or a failure. Parts are started in order, stopped in reverse."""
+
+    def __init__(self, settings: Settings, roles: frozenset[str], *, data: Path, host: str, port: int) -> None:
+        self._settings, self._roles, self._data, self._host, self._port = settings, roles, data, host, port
+        self._partitions = settings.broker.partitions
+        self._topics = {t: self._partitions if t in PARTITIONED else 1 for t in ALL}
+        self._tasks: dict[str, asyncio.Task] = {}
+        self._worker: StreamWorker | None = None
+
+    async def run(self) -> None:
+        """Print ``ready …`` once everything answers. Raises ForeshockError, and RuntimeError for a bug of ours."""
+        listener = self._listener() if API in self._roles else None
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with contextlib.AsyncExitStack() as stack:
+            log = open_log(self._settings.broker.url, replication=self._settings.broker.replication)
+            stack.push_async_callback(log.stop)
+            await log.start()
+            await log.create_topics(self._topics)
+            where = ""
+            if self._roles & {STREAM, API}:
+                repository = Repository(open_store(self._settings.store.url))
+                stack.push_async_callback(repository.close)
+                await repository.open()
+                if STREAM in self._roles:
+                    await self._start_stream(stack, log, repository)
+                if listener is not None:
+                    where = await self._start_api(stack, log, repository, listener)
+            if COLLECT in self._roles:
+                interval_ms = duration_ms(self._settings.collect.interval)
+                collecting = collect(log, partitions=self._partitions, interval_ms=interval_ms, now_ms=now_ms)
+                self._task(stack, "collector", collecting)
+            print(f"ready {where or ' '.join(sorted(self._roles))}", flush=True)
+            await self._until(stop)
+
+    def _task(self, stack: contextlib.AsyncExitStack, name: str, work) -> None:
+        task = self._tasks[name] = asyncio.create_task(work, name=name)
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        stack.push_async_callback(end)
+
+    def _listener(self) -> socket.socket:
+        host, auth = self._host, self._settings.auth
+        if host not in _LOOPBACK and not auth.tokens and not auth.behind_proxy:
+            raise SettingsError(
+                f"cannot listen on {host}: without tokens only loopback is open; set auth.tokens (foreshock token), "
+                "or auth.behind_proxy=true where a TLS proxy checks who comes in"
+            )
+        try:
+            for line in auth.tokens:
+                parse_token(line)
+        except ValueError as error:
+            raise SettingsError(f"cannot use auth.tokens: {error}") from error
+        return socket.create_server((host, self._port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+
+    async def _start_stream(self, stack: contextlib.AsyncExitStack, log: Log, repository: Repository) -> None:
+        worker = self._worker = StreamWorker(
+            broker_url=self._settings.broker.url,
+            log=log,
+            repository=repository,
+            settings=stream_settings(self._settings),
+            now_ms=now_ms,
+            datadir=str(self._data / "faust"),
+        )
+        stack.push_async_callback(worker.stop)
+        await worker.start()
+        self._tasks["stream worker"] = asyncio.create_task(worker.failed.wait())
+        stack.callback(self._tasks["stream worker"].cancel)
+
+    async def _start_api(
+        self, stack: contextlib.AsyncExitStack, log: Log, repository: Repository, listener: socket.socket
+    ) -> str:
+        hub = Hub(log, {t: self._topics[t] for t in LIVE_TOPICS}, repository.series.get)
+        await hub.open()
+        self._task(stack, "live hub", hub.run())
+        if STREAM not in self._roles:  # else the stream worker tells of each new series at once
+            self._task(stack, "series", _refresh(repository))
+        context = Context(
+            repository=repository,
+            log=log,
+            settings=api_settings(self._settings),
+            now_ms=now_ms,
+            period_of=stream_settings(self._settings).periods.name,
+            telemetry=lambda: telemetry(self._worker, now_ms) if self._worker else [],
+            not_ready=lambda: [f"{name} ended" for name, task in self._tasks.items() if task.done()],
+            hub=hub,
+        )
+        server = _Server(
+            uvicorn.Config(
+                build_app(context),
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=1,
+                ws_max_size=1 << 17,
+            )
+        )
+        serving = self._tasks["server"] = asyncio.create_task(server.serve(sockets=[listener]))
+
+        async def end() -> None:
+            server.should_exit = True
+            await asyncio.gather(serving, return_exceptions=True)
+
+        stack.push_async_callback(end)
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        shown = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{shown}:{listener.getsockname()[1]}"
+
+    async def _until(self, stop: asyncio.Event) -> None:
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopping, *self._tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
+        if stopping.done():
+            return
+        stopping.cancel()
+        for name, task in self._tasks.items():
+            if task.done():
+                error = None if task.cancelled() else task.exception()
+                if isinstance(error, ForeshockError):
+                    raise error
+                raise RuntimeError(f"BUG: the {name} ended; the log keeps everything, start again") from error
+
+
+async def _refresh(repository: Repository) -> None:
+    while True:
+        await asyncio.sleep(SERIES_REFRESH_S)
+        try:
+            await repository.refresh_series()
+        except ForeshockError as error:
+            logger.warning("cannot look for new series: %s", error)
+
+
+def telemetry(worker: StreamWorker, clock_ms: Callable[[], int]) -> list[Gauge]:
+    """Return what ``/metrics`` says of a stream worker."""
+    gauges = [
+        Gauge(f"foreshock_{name}_total", "counter", "Counted by the stream worker.", {}, float(value))
+        for name, value in worker.status().items()
+    ]
+    for partition, watermark_ms in worker.watermarks().items():
+        if watermark_ms > 0:
+            labels, delay = {"partition": str(partition)}, (clock_ms() - watermark_ms) / 1000
+            name = "foreshock_watermark_delay_seconds"
+            gauges.append(Gauge(name, "gauge", "How far event time is behind our clock.", labels, delay))
+    return gauges

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import hashlib
-import json
 import logging
 import os
 import secrets
 import sys
-import time
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import click
 import httpx
 
 from foreshock import __version__
+from foreshock.client import incidents, query, replay
 from foreshock.settings import Settings, default_data_dir, load
 from schemas.errors import ForeshockError, SettingsError
 
-_DEFAULT_URL = "http://127.0.0.1:8080"
 config_option = click.option("--config", "config", type=click.Path(path_type=Path), help="TOML file.")
 data_option = click.option("--data", "data", type=click.Path(path_type=Path), help="Data folder.")
-url_option = click.option("--url", default=_DEFAULT_URL, show_default=True, help="A running server.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -100,6 +93,7 @@ def collect(data: Path | None, config: Path | None) -> None:
 @config_option
 def check(data: Path | None, config: Path | None) -> None:
     """Read the configuration, reach broker and store, say what is wrong and where."""
+    from log.embedded import DataFolderInUse
     from log.open import open_log
     from store.base import open_store
 
@@ -107,7 +101,11 @@ def check(data: Path | None, config: Path | None) -> None:
 
     async def reach() -> None:
         log = open_log(settings.broker.url)
-        await log.start()
+        try:
+            await log.start()
+        except DataFolderInUse as error:
+            click.echo(f"broker and store: {error.running}", err=True)
+            return
         await log.stop()
         click.echo(f"broker {settings.broker.url}: well", err=True)
         store = open_store(settings.store.url)
@@ -117,124 +115,6 @@ def check(data: Path | None, config: Path | None) -> None:
 
     click.echo("configuration: well", err=True)
     asyncio.run(reach())
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield samples of a CSV (entity,metric,timestamp,value; other columns are labels), NDJSON or Parquet file."""
-    if path.suffix == ".parquet":
-        import pyarrow.parquet
-
-        for part in pyarrow.parquet.ParquetFile(path).iter_batches():
-            yield from part.to_pylist()
-    elif path.suffix in (".ndjson", ".jsonl", ".json"):
-        with path.open(encoding="utf-8") as lines:
-            yield from (json.loads(line) for line in lines if line.strip())
-    else:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                base = {name: row.pop(name) for name in ("entity", "metric", "timestamp", "value") if name in row}
-                at = base.get("timestamp", "")
-                yield {
-                    **base,
-                    "timestamp": int(at) if at.isdigit() else at,
-                    "value": float(base["value"]),
-                    "labels": row,
-                }
-
-
-@cli.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@url_option
-@click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Times real time; default: at full speed.")
-@click.option("--token", envvar="FORESHOCK_TOKEN", help="Bearer token with the scope write.")
-def replay(files: tuple[Path, ...], url: str, speed: float | None, token: str | None) -> None:
-    """Feed CSV, NDJSON or Parquet history through the same path, event time kept."""
-    from tqdm import tqdm
-
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    accepted = rejected = 0
-    with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
-        for path in files:
-            rows, began, first = _rows(path), time.monotonic(), None
-            with tqdm(desc=path.name, unit=" samples", file=sys.stderr) as bar:
-                while part := list(islice(rows, 5000)):
-                    if speed:
-                        at = _epoch_ms(part[-1]["timestamp"])
-                        first = first if first is not None else _epoch_ms(part[0]["timestamp"])
-                        time.sleep(max(0.0, began + (at - first) / 1000 / speed - time.monotonic()))
-                    answer = _send(client, part)
-                    accepted += answer["accepted"]
-                    rejected += len(answer["rejected"])
-                    bar.update(len(part))
-                    for item in answer["rejected"][:3]:
-                        click.echo(f"{path.name}: {item['error']}", err=True)
-    click.echo(f"accepted {accepted}, rejected {rejected}", err=True)
-    if rejected:
-        raise SystemExit(1)
-
-
-def _send(client: httpx.Client, part: list[dict[str, Any]]) -> dict[str, Any]:
-    while True:
-        response = client.post("/api/v1/samples", json={"samples": part})
-        if response.status_code in (429, 503):
-            time.sleep(float(response.headers.get("Retry-After", "1")))
-            continue
-        if response.status_code != 202:
-            raise ForeshockError(f"cannot replay: the server answered {response.status_code}: {response.text[:300]}")
-        return response.json()
-
-
-def _epoch_ms(value: int | str) -> int:
-    from datetime import datetime
-
-    return int(value) if isinstance(value, int) else int(datetime.fromisoformat(value).timestamp() * 1000)
-
-
-@cli.command()
-@url_option
-@click.option("--from", "from_", default="-1h", show_default=True)
-@click.option("--to", default="now", show_default=True)
-@click.option("--entity", multiple=True)
-@click.option("--metric", multiple=True)
-@click.option("--stat", default="mean", show_default=True)
-@click.option("--rollup", default="auto", show_default=True)
-@click.option("--points", default=1000, show_default=True)
-@click.option("--format", "shape", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
-@click.option("--token", envvar="FORESHOCK_TOKEN")
-def query(
-    url: str,
-    from_: str,
-    to: str,
-    entity: tuple[str, ...],
-    metric: tuple[str, ...],
-    stat: str,
-    rollup: str,
-    points: int,
-    shape: str,
-    token: str | None,
-) -> None:
-    """Ask the range query from the terminal."""
-    parameters: list[tuple[str, str | int | float | bool | None]] = [
-        ("from", from_),
-        ("to", to),
-        ("stat", stat),
-        ("rollup", rollup),
-    ]
-    parameters += [("points", str(points))]
-    parameters += [("entity", e) for e in entity] + [("metric", m) for m in metric]
-    if shape == "csv":
-        parameters.append(("format", "csv"))
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    response = httpx.get(f"{url}/api/v1/range", params=parameters, headers=headers, timeout=60)
-    if response.status_code != 200:
-        raise ForeshockError(f"cannot query: the server answered {response.status_code}: {response.text[:300]}")
-    if shape != "table":
-        click.echo(response.text.rstrip("\n"))
-        return
-    answer = response.json()
-    click.echo("  ".join(answer["labels"]))
-    for row in answer["data"]:
-        click.echo("  ".join("-" if v is None else f"{v:g}" if i else str(v) for i, v in enumerate(row)))
 
 
 @cli.command()
@@ -249,6 +129,10 @@ def token(name: str, scope: str) -> None:
     digest = hashlib.sha256(secret.encode()).hexdigest()
     click.echo(secret)
     click.echo(f'add to foreshock.toml: [auth] tokens = ["{name}:{scope.replace(",", "+")}:{digest}"]', err=True)
+
+
+for command in (replay, query, incidents):
+    cli.add_command(command)
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ logger = logging.getLogger("foreshock")
 
 STREAM, API, COLLECT = "stream", "api", "collect"
 SERIES_REFRESH_S = 2.0
+ADDRESS_FILE = "address"  # in the data folder: where the running process answers
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -112,6 +113,10 @@ class Process:
                 interval_ms = duration_ms(self._settings.collect.interval)
                 collecting = collect(log, partitions=self._partitions, interval_ms=interval_ms, now_ms=now_ms)
                 self._task(stack, "collector", collecting)
+            if where:
+                address = self._data / ADDRESS_FILE
+                address.write_text(where, encoding="utf-8")
+                stack.callback(address.unlink, missing_ok=True)
             print(f"ready {where or ' '.join(sorted(self._roles))}", flush=True)
             await self._until(stop)
 

@@ -29,7 +29,14 @@ _INDEX_EVERY = 64
 
 
 class DataFolderInUse(ForeshockError):
-    """Another process has the folder open."""
+    """Another process has the folder open; ``running`` says which."""
+
+    def __init__(self, folder: Path, owner: str) -> None:
+        super().__init__(
+            f"cannot open data folder {folder}: another foreshock (pid {owner}) uses it; "
+            "stop it, or choose another with --data"
+        )
+        self.running = f"in use by a running foreshock (pid {owner}); see its /readyz"
 
 
 class _Segment:
@@ -182,10 +189,7 @@ class EmbeddedLog:
         except OSError as error:
             owner = os.read(lock, 20).decode("ascii", "replace").strip() or "unknown"
             os.close(lock)
-            raise DataFolderInUse(
-                f"cannot open data folder {self.folder}: another foreshock (pid {owner}) uses it; "
-                "stop it, or choose another with --data"
-            ) from error
+            raise DataFolderInUse(self.folder, owner) from error
         os.ftruncate(lock, 0)
         os.write(lock, str(os.getpid()).encode())
         self._lock_file = lock

@@ -16,7 +16,7 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
-def test_rollups_equal_numpy_and_survive_kill_9(data):
+def test_rollups_equal_numpy_and_survive_kill_9(data, deployment):
     rng = random.Random(7)
     start_ms = 1_700_000_000_000 // 600_000 * 600_000
     samples = [
@@ -28,12 +28,12 @@ def test_rollups_equal_numpy_and_survive_kill_9(data):
         }
         for i in range(600)
     ]
-    process, url = start(data, "--no-collect")
+    process, url = start(data, "--no-collect", env=deployment)
     for at in range(0, 600, 50):
         if at == 300:
             process.kill()
             process.wait()
-            process, url = start(data, "--no-collect")
+            process, url = start(data, "--no-collect", env=deployment)
             # The client cannot know whether its last request was taken, and sends it again.
             again = httpx.post(f"{url}/api/v1/samples", json={"samples": samples[250:300]})
             assert again.status_code == 202
@@ -46,6 +46,7 @@ def test_rollups_equal_numpy_and_survive_kill_9(data):
         for stat, exact in (("count", len), ("min", np.min), ("max", np.max)):
             want = [[w, float(exact(v))] for w, v in inside.items()]
             query = {"from": start_ms - 600_000, "to": start_ms + 600_000, "stat": stat, "rollup": rollup}
+            query |= {"entity": "web-1", "metric": "cpu"}
             eventually(lambda: httpx.get(f"{url}/api/v1/range", params=query).json()["data"], want)  # noqa: B023
         for stat, q in (("p50", 0.5), ("p99", 0.99)):
             got = httpx.get(f"{url}/api/v1/range", params={**query, "stat": stat}).json()["data"]

@@ -46,10 +46,10 @@ class Writer(threading.Thread):
 
 
 @pytest.mark.browser
-def test_an_sre_sees_a_fault_begin_and_a_restart_pass(tmp_path):
+def test_an_sre_sees_a_fault_begin_and_a_restart_pass(tmp_path, deployment):
     chromium, node = tool("chromium", "chromium-browser", "google-chrome"), tool("node")
     shots = Path(os.environ.get("FORESHOCK_TEST_ARTEFACTS", tmp_path))
-    process, url = start(tmp_path / "data")
+    process, url = start(tmp_path / "data", env=deployment)
     now = int(time.time()) * 1000
     shop(url, now - 1_500_000, now)
     writer = Writer(url)
@@ -83,7 +83,7 @@ def test_an_sre_sees_a_fault_begin_and_a_restart_pass(tmp_path):
         assert "What to do" in step("why")["text"]
         step("restart")
         assert stop(process) < 5  # with a browser and a writer connected
-        process, _ = start(tmp_path / "data", "--port", url.rpartition(":")[2])
+        process, _ = start(tmp_path / "data", "--port", url.rpartition(":")[2], env=deployment)
         answer()
         step("back")
         answer()

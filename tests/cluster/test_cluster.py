@@ -8,17 +8,9 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.cluster.services import clickhouse, kafka
 from tests.running import eventually, start, stop
 
 ROLLUPS = (("10s", 10_000, 10_000), ("1m", 60_000, 60_000), ("5m/1m", 300_000, 60_000))
-
-
-@pytest.fixture(scope="module")
-def services(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("services")
-    with kafka(folder / "kafka") as broker, clickhouse(folder / "clickhouse") as store:
-        yield {"FORESHOCK_BROKER_URL": broker, "FORESHOCK_STORE_URL": store, "FORESHOCK_BROKER_PARTITIONS": "2"}
 
 
 def make_samples(entities, seconds, start_ms, seed=1):

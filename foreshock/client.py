@@ -1,0 +1,214 @@
+"""The commands that talk to a running server: replay, query, incidents."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+
+from foreshock.settings import default_data_dir
+from schemas.errors import ForeshockError
+
+_DEFAULT_URL = "http://127.0.0.1:8080"
+data_option = click.option("--data", "data", type=click.Path(path_type=Path), help="Data folder of the process.")
+token_option = click.option("--token", envvar="FORESHOCK_TOKEN", help="Bearer token, where the server asks for one.")
+
+
+def url_option(command: Any) -> Any:
+    """``--url``, or the address of the process that runs on ``--data``."""
+    text = f"A running server; default: that of the data folder, or {_DEFAULT_URL}."
+    command = click.option("--url", help=text)(command)
+    return data_option(command)
+
+
+def _url(url: str | None, data: Path | None) -> str:
+    address = (data or default_data_dir(os.environ)) / "address"
+    if url is None and address.exists():
+        return address.read_text(encoding="utf-8").strip()
+    return (url or _DEFAULT_URL).rstrip("/")
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield samples of a CSV (entity,metric,timestamp,value; other columns are labels), NDJSON or Parquet file."""
+    if path.suffix == ".parquet":
+        import pyarrow.parquet
+
+        for part in pyarrow.parquet.ParquetFile(path).iter_batches():
+            yield from part.to_pylist()
+    elif path.suffix in (".ndjson", ".jsonl", ".json"):
+        with path.open(encoding="utf-8") as lines:
+            yield from (json.loads(line) for line in lines if line.strip())
+    else:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                base = {name: row.pop(name) for name in ("entity", "metric", "timestamp", "value") if name in row}
+                at = base.get("timestamp", "")
+                yield {
+                    **base,
+                    "timestamp": int(at) if at.isdigit() else at,
+                    "value": float(base["value"]),
+                    "labels": row,
+                }
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@url_option
+@click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Times real time; default: at full speed.")
+@click.option("--token", envvar="FORESHOCK_TOKEN", help="Bearer token with the scope write.")
+def replay(files: tuple[Path, ...], url: str | None, data: Path | None, speed: float | None, token: str | None) -> None:
+    """Feed CSV, NDJSON or Parquet history through the same path, event time kept."""
+    from tqdm import tqdm
+
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    accepted = rejected = 0
+    with httpx.Client(base_url=_url(url, data), headers=headers, timeout=60) as client:
+        for path in files:
+            rows, began, first = _rows(path), time.monotonic(), None
+            with tqdm(desc=path.name, unit=" samples", file=sys.stderr) as bar:
+                while part := list(islice(rows, 5000)):
+                    if speed:
+                        at = _epoch_ms(part[-1]["timestamp"])
+                        first = first if first is not None else _epoch_ms(part[0]["timestamp"])
+                        time.sleep(max(0.0, began + (at - first) / 1000 / speed - time.monotonic()))
+                    answer = _send(client, part)
+                    accepted += answer["accepted"]
+                    rejected += len(answer["rejected"])
+                    bar.update(len(part))
+                    for item in answer["rejected"][:3]:
+                        click.echo(f"{path.name}: {item['error']}", err=True)
+    click.echo(f"accepted {accepted}, rejected {rejected}", err=True)
+    if rejected:
+        raise SystemExit(1)
+
+
+def _send(client: httpx.Client, part: list[dict[str, Any]]) -> dict[str, Any]:
+    while True:
+        response = client.post("/api/v1/samples", json={"samples": part})
+        if response.status_code in (429, 503):
+            time.sleep(float(response.headers.get("Retry-After", "1")))
+            continue
+        if response.status_code != 202:
+            raise ForeshockError(f"cannot replay: the server answered {response.status_code}: {response.text[:300]}")
+        return response.json()
+
+
+def _epoch_ms(value: int | str) -> int:
+    from datetime import datetime
+
+    return int(value) if isinstance(value, int) else int(datetime.fromisoformat(value).timestamp() * 1000)
+
+
+@click.command()
+@url_option
+@click.option("--from", "from_", default="-1h", show_default=True)
+@click.option("--to", default="now", show_default=True)
+@click.option("--entity", multiple=True)
+@click.option("--metric", multiple=True)
+@click.option("--stat", default="mean", show_default=True)
+@click.option("--rollup", default="auto", show_default=True)
+@click.option("--points", default=1000, show_default=True)
+@click.option("--format", "shape", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option("--token", envvar="FORESHOCK_TOKEN")
+def query(
+    url: str | None,
+    data: Path | None,
+    from_: str,
+    to: str,
+    entity: tuple[str, ...],
+    metric: tuple[str, ...],
+    stat: str,
+    rollup: str,
+    points: int,
+    shape: str,
+    token: str | None,
+) -> None:
+    """Ask the range query from the terminal."""
+    parameters: list[tuple[str, str | int | float | bool | None]] = [
+        ("from", from_),
+        ("to", to),
+        ("stat", stat),
+        ("rollup", rollup),
+    ]
+    parameters += [("points", str(points))]
+    parameters += [("entity", e) for e in entity] + [("metric", m) for m in metric]
+    if shape == "csv":
+        parameters.append(("format", "csv"))
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    response = httpx.get(f"{_url(url, data)}/api/v1/range", params=parameters, headers=headers, timeout=60)
+    if response.status_code != 200:
+        raise ForeshockError(f"cannot query: the server answered {response.status_code}: {response.text[:300]}")
+    if shape != "table":
+        click.echo(response.text.rstrip("\n"))
+        return
+    answer = response.json()
+    click.echo("  ".join(answer["labels"]))
+    for row in answer["data"]:
+        click.echo("  ".join("-" if v is None else f"{v:g}" if i else str(v) for i, v in enumerate(row)))
+
+
+@click.group()
+def incidents() -> None:
+    """List, add or import the incidents that models learn from."""
+
+
+def _ask(method: str, url: str | None, data: Path | None, token: str | None, body: Any = None) -> Any:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    address = f"{_url(url, data)}/api/v1/incidents"
+    response = httpx.request(method, address, headers=headers, json=body, timeout=60)
+    if response.status_code not in (200, 201):
+        raise ForeshockError(f"the server answered {response.status_code}: {response.text[:300]}")
+    return response.json()
+
+
+@incidents.command("list")
+@url_option
+@token_option
+def list_incidents(url: str | None, data: Path | None, token: str | None) -> None:
+    """Print every incident as a line of JSON, the newest first."""
+    for incident in _ask("GET", url, data, token):
+        click.echo(json.dumps(incident))
+
+
+@incidents.command("add")
+@url_option
+@token_option
+@click.argument("entity")
+@click.option("--start", required=True, help="Epoch ms, RFC 3339 or -10m.")
+@click.option("--end", help="Not given: it is still open.")
+@click.option("--title", default="")
+@click.option("--resolution", default="")
+@click.option("--external-id", default="")
+def add_incident(url: str | None, data: Path | None, token: str | None, **fields: str | None) -> None:
+    """Tell of one incident."""
+    click.echo(_ask("POST", url, data, token, fields)["id"])
+
+
+@incidents.command("import")
+@url_option
+@token_option
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def import_incidents(url: str | None, data: Path | None, token: str | None, file: Path) -> None:
+    """Import a CSV file with a header line, or JSON: a list, or an object a line; fields as the API takes them."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".csv":
+        rows: list[dict[str, Any]] = [{k: v for k, v in row.items() if v} for row in csv.DictReader(text.splitlines())]
+    elif text.lstrip().startswith("["):
+        rows = json.loads(text)
+    else:
+        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+    for number, row in enumerate(rows, 1):
+        try:
+            _ask("POST", url, data, token, row)
+        except ForeshockError as error:
+            raise ForeshockError(f"cannot import row {number} of {file}: {error}") from error
+    click.echo(f"imported {len(rows)}", err=True)

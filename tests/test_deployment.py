@@ -1,0 +1,34 @@
+"""What compose.yaml and the README say is what the program takes."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from foreshock.cli import cli
+from foreshock.settings import Settings, load
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_compose_sets_only_keys_that_exist_and_roles_that_run():
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    known = {f"FORESHOCK_{s}_{k}".upper() for s, part in vars(Settings()).items() for k in vars(part)}
+    roles = set()
+    for name, service in compose["services"].items():
+        ours = {key: str(v) for key, v in service.get("environment", {}).items() if key.startswith("FORESHOCK_")}
+        assert set(ours) <= known, (name, set(ours) - known)
+        load(None, ours)
+        if "build" in service:
+            roles.add(service["command"].split()[0])
+    assert roles == {"stream", "api", "collect"} and roles <= set(cli.commands)
+
+
+def test_the_readme_opens_with_the_two_commands_and_names_only_what_there_is():
+    readme = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```sh\n(.*?)```", readme, re.S)
+    assert [block.strip() for block in blocks[:2]] == ["make run", "make test"]
+    for command in re.findall(r"foreshock ([a-z]+)", "\n".join(blocks)):
+        assert command in cli.commands, command
+    for link in re.findall(r"\]\((?!http)([^)#]+)", readme):
+        assert (ROOT / link).exists(), link

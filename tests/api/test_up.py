@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 
 import httpx
@@ -63,7 +64,7 @@ def test_this_machine_is_collected_and_a_second_instance_refused(data):
     eventually(lambda: len(httpx.get(f"{url}/api/v1/range", params=query).json()) > 1, True, 30)
     assert httpx.get(f"{url}/api/v1/range", params=query).json()[0] == ["timestamp", "load1", "load15", "load5"]
     assert len(httpx.get(f"{url}/api/v1/series").json()) > 100
-    assert stop(process) < 5
+    assert stop(process, signal.SIGINT) < 5
 
 
 HOSTILE = [

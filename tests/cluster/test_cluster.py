@@ -1,6 +1,7 @@
 """The deployment of compose.yaml as processes: a real Kafka broker, a ClickHouse server, each role a process."""
 
 import random
+import socket
 import threading
 import time
 
@@ -69,7 +70,10 @@ def test_every_role_is_a_process_and_a_killed_worker_loses_and_doubles_nothing(s
                             rows,
                             seconds=60,
                         )
-        eventually(lambda: len(httpx.get(f"{urls[0]}/api/v1/entities").json()), 5, seconds=30)  # the collector's too
+        collected = {"entity": socket.gethostname(), "from": "-5m", "rollup": "10s"}
+        eventually(
+            lambda: bool(httpx.get(f"{urls[0]}/api/v1/range", params=collected).json()["data"]), True, seconds=30
+        )
         for _, url in apis:
             assert httpx.get(f"{url}/readyz").status_code == 200
         assert all(stop(process) < 5 for process, _ in apis)
@@ -102,20 +106,20 @@ def test_live_messages_reach_subscribers_of_any_api_process_and_after_goes_on(se
     try:
         seen, cursor = [], None
         addresses = [url.replace("http", "ws") + "/api/v1/live" for _, url in apis]
-        with connect(addresses[1]) as socket:
-            socket.send(json.dumps(subscription))
+        with connect(addresses[1]) as live:
+            live.send(json.dumps(subscription))
             writer.start()
             types = set()
             while not {"samples", "rollup", "verdict"} <= types:
-                message = json.loads(socket.recv(timeout=60))
+                message = json.loads(live.recv(timeout=60))
                 types.add(message["type"])
                 cursor = message["cursor"]
                 seen += [value for _, _, value in message.get("points", [])]
         time.sleep(2)
-        with connect(addresses[0]) as socket:  # another process, from where the first was left
-            socket.send(json.dumps(subscription | {"after": cursor}))
+        with connect(addresses[0]) as live:  # another process, from where the first was left
+            live.send(json.dumps(subscription | {"after": cursor}))
             while len(seen) < 45:
-                message = json.loads(socket.recv(timeout=60))
+                message = json.loads(live.recv(timeout=60))
                 assert message["type"] != "gap"
                 seen += [value for _, _, value in message.get("points", [])]
         assert seen == list(range(int(seen[0]), int(seen[0]) + len(seen)))

@@ -92,9 +92,8 @@ def settle(client: httpx.Client) -> None:
     """Wait until nothing more is corrected or judged."""
     before = None
     while True:
-        lines = [
-            line for line in client.get("/metrics").text.splitlines() if "late_rows_total" in line or "verd" in line
-        ]
+        lines = client.get("/metrics").text.splitlines()
+        lines = [line for line in lines if line.startswith(("foreshock_late_rows", "foreshock_verdicts"))]
         if lines == before:
             return
         before = lines

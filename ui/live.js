@@ -1,6 +1,7 @@
 // The websocket: connects again by itself, and goes on where it was by the cursor of the last message.
 
 const BACKOFF_MS_MAX = 5000;
+const RECENT_RECORDS = 30; // so that a page just opened has a line to show, and not a point
 
 export class Live {
   /** @param {{onMessage: (message: object) => void, onState: (state: string) => void}} listeners */
@@ -32,6 +33,7 @@ export class Live {
     socket.onopen = () => {
       const first = { subscribe: this.subscription };
       if (this.cursor) first.after = this.cursor;
+      else first.recent = RECENT_RECORDS;
       socket.send(JSON.stringify(first));
     };
     socket.onmessage = (event) => {

@@ -47,7 +47,10 @@ async function begin() {
   $('span').value = String(state.span);
   let entities = [];
   try {
-    entities = await get('entities');
+    const now = Date.now();
+    let scores;
+    [entities, scores] = await Promise.all([get('entities'), get('scores', { from: now - 180_000, to: now })]);
+    scores.forEach(note);
   } catch (error) {
     if (error.status === 401) return signIn();
     say(`Cannot reach the server: ${error.message}. Trying again.`);
@@ -59,8 +62,6 @@ async function begin() {
   }
   say('');
   for (const { entity } of entities) if (!state.risk.has(entity)) state.risk.set(entity, { p: 0, score: 0, flag: 0, of: new Map() });
-  const now = Date.now();
-  for (const one of await get('scores', { from: now - 180_000, to: now })) note(one);
   const asked = hash.get('entity');
   await choose(state.risk.has(asked) ? asked : riskiest()[0][0]);
   if (hash.get('from') && hash.get('to')) await zoom(Number(hash.get('from')), Number(hash.get('to')));
@@ -142,6 +143,7 @@ async function choose(entity) {
   state.entity = entity;
   $('why').hidden = true;
   state.series = new Map();
+  charts = dropped(charts);
   for (const one of await get('series', { entity: literal(entity) })) {
     if (one.entity !== entity) continue;
     if (!state.series.has(one.metric)) state.series.set(one.metric, { kind: one.kind, keys: [] });
@@ -153,8 +155,10 @@ async function choose(entity) {
   state.chosen = new Set(names.slice(0, SHOWN_FIRST));
   listMetrics();
   listEntities();
-  await build();
-  live.subscribe({ entities: ['*'], metrics: ['*'], rollups: Object.keys(ROLLUP_MS), types: ['samples', 'rollup', 'verdict', 'alert'] });
+  // Charts first, then live, then history: no sample falls between them.
+  const built = build();
+  live.subscribe({ entities: ['*'], metrics: ['*'], rollups: Object.keys(ROLLUP_MS) });
+  await built;
 }
 
 /** An entity's name as a pattern that means just it: the server compares names first, so only * could mislead. */
@@ -164,9 +168,13 @@ function literal(entity) {
 
 // ---- history
 
+function dropped(old) {
+  for (const chart of old.values()) chart.remove();
+  return new Map();
+}
+
 async function build() {
-  for (const chart of charts.values()) chart.remove();
-  charts = new Map();
+  charts = dropped(charts);
   strip?.remove();
   $('strip').replaceChildren();
   strip = new Chart($('strip'), { title: 'p_incident and how unusual', table: new Table(['p_incident', 'anomaly_score']), range: [0, 1.02], view });
@@ -198,8 +206,10 @@ async function load() {
     const scores = await get('scores', { from: asked.from, to: asked.to, entity: literal(state.entity) });
     const incidents = await get('incidents', { entity: state.entity });
     if (turn !== loading) return;
+    const before = new Map([...charts].map(([name, chart]) => [name, chart.table]));
     for (const chart of charts.values()) chart.table = new Table([...chart.table.columns]);
     answers.filter(Boolean).forEach(fill);
+    if (state.live) keepNewer(before);
     strip.table = new Table(['p_incident', 'anomaly_score']);
     for (const one of scores) if (one.entity === state.entity) score(one);
     state.flags = scores.filter((one) => one.flag && one.entity === state.entity);
@@ -211,6 +221,18 @@ async function load() {
     say(`Cannot read history: ${error.message}. The live view goes on; zoom or choose again to retry.`);
   }
   draw();
+}
+
+/** What came live while history was read, and is newer, stays. */
+function keepNewer(before) {
+  for (const [name, chart] of charts) {
+    const old = before.get(name);
+    const last = chart.table.rows.length ? chart.table.rows.at(-1)[0].getTime() : 0;
+    for (const [time, ...values] of old?.rows ?? []) {
+      if (time.getTime() <= last) continue;
+      values.forEach((value, i) => { if (value !== null) chart.table.put(old.columns[i], time.getTime(), value); });
+    }
+  }
 }
 
 function fill(answer) {
@@ -331,16 +353,18 @@ function draw() {
   for (const chart of charts.values()) chart.draw();
 }
 
-// Once a second, whatever arrived: the eye needs no more, and a hundred charts cost a hundred redraws.
+// At most once a second, whatever arrived: the eye needs no more, and a hundred charts cost a hundred redraws.
+let drawn = 0;
 setInterval(() => {
-  if (!state.live || !dirty || document.hidden) return;
+  if (!state.live || !dirty || document.hidden || !strip || Date.now() - drawn < 950) return;
   dirty = false;
+  drawn = Date.now();
   view.to = Date.now();
   view.from = view.to - state.span;
   for (const chart of [strip, ...charts.values()]) chart.table.trim(view.from - 60_000);
   state.flags = state.flags.filter((one) => one.end > view.from);
   draw();
-}, 1000);
+}, 100);
 setInterval(listEntities, 2000);
 
 $('live').onclick = goLive;

@@ -12,9 +12,11 @@ from api.live.hub import Hub, Subscriber
 from api.live.message import filter_key
 from log.base import Log
 from schemas.errors import DataError
+from schemas.topics import SAMPLES
 
 FIRST_MESSAGE_S = 10
 CHARACTERS_MAX = 65_536
+RECENT_RECORDS_MAX = 300
 
 
 class LiveSocket:
@@ -51,8 +53,16 @@ class LiveSocket:
             raise DataError(f"cannot read the first message: {error}") from error
         if not isinstance(first, dict):
             raise DataError('want {"subscribe": {…}} as the first message')
-        after = first.get("after")
-        return filter_key(first.get("subscribe")), None if after is None else decode_cursor(after, self._hub.at)
+        wanted, after, recent = filter_key(first.get("subscribe")), first.get("after"), first.get("recent", 0)
+        if after is not None:
+            return wanted, decode_cursor(after, self._hub.at)
+        if isinstance(recent, bool) or not isinstance(recent, int) or not 0 <= recent <= RECENT_RECORDS_MAX:
+            raise DataError(
+                f"cannot use recent: want the number of records of samples to begin with, 0 to {RECENT_RECORDS_MAX}"
+            )
+        if not recent:
+            return wanted, None
+        return wanted, {key: max(0, at - recent) if key[0] == SAMPLES else at for key, at in self._hub.at.items()}
 
     async def _send(self, socket: WebSocket, subscriber: Subscriber, after: Positions | None) -> None:
         if after is not None:

@@ -118,6 +118,18 @@ def check(data: Path | None, config: Path | None) -> None:
 
 
 @cli.command()
+@click.argument("corpus", type=click.Choice(["nab", "machines"]))
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
+def evaluate(corpus: str, folder: Path, out: Path) -> None:
+    """Stream a labelled corpus through the live engine, in order, and write a score a row."""
+    from foreshock.evaluate import evaluate_machines, evaluate_nab
+
+    for name in (evaluate_nab if corpus == "nab" else evaluate_machines)(folder, out):
+        click.echo(name, err=True)
+
+
+@cli.command()
 @click.argument("name")
 @click.option("--scope", default="read", show_default=True, help="Of read, write, admin; comma-separated.")
 def token(name: str, scope: str) -> None:

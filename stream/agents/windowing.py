@@ -109,7 +109,9 @@ class PartitionWorker:
                     self._last_record_ms = self._now_ms()
             for rollup in self._windows.drain():
                 await self._keep(rollup)
-            if self._windows.late_overflow:
+            if self._windows.late_due:
+                await self._correct()
+            if self._windows.late_full:
                 await self._correct(everything=True)
 
     async def _next(self, records: list[Record]) -> list[Record]:

@@ -12,10 +12,12 @@ from schemas.verdict import Verdict
 from stream.features.frame import Frame
 from stream.features.vector import features
 from stream.models.bank import Bank
+from stream.models.base import sigmoid
 from stream.models.explain import Explainer, Signatures
 from stream.models.labels import Labels
 from stream.models.periods import POOLED, Periods
 from stream.models.ring import Entry, Ring
+from stream.models.sequence import Sequences, together
 from stream.models.threshold import Budget
 from stream.models.unusual import Residuals, Unusual
 
@@ -58,6 +60,8 @@ class Engine:
         self.budget = Budget(settings.alarms_per_day / 2, hop_ms, 0.95)
         self.risk_budget = Budget(settings.alarms_per_day / 2, hop_ms, 0.9)
         self.signatures = Signatures()
+        self.sequences = Sequences()
+        self.last_scores = np.zeros(0)  # of the last window, as precise as they are
         self.counters = Counters()
         self._last_start = np.zeros(0, np.int64)
         self._stale = False
@@ -96,6 +100,8 @@ class Engine:
         period = self._periods.name(frame.start_ms)
         under_way = self.labels.under_way(entities, frame.start_ms, frame.end_ms)
         residuals = self.unusual.step(rows, x, day_ms, ~under_way)
+        self._sequences(rows, x, residuals)
+        self.last_scores = residuals.score
         vector = features(residuals, self.unusual.seen[rows])
         self.ring.mature(lane, frame.end_ms)
         z = self.ring.bank.logits(period, vector.astype(float))
@@ -123,6 +129,15 @@ class Engine:
         self.counters.flags += int(flag.sum())
         explainer = Explainer(self, frame, residuals, vector, z[int(own)], cell, f"{self.rollup}.{champion}.logistic")
         return explainer.verdicts(entities, period, p, flag, version)
+
+    def _sequences(self, rows: np.ndarray, x: np.ndarray, residuals: Residuals) -> None:
+        """Where an entity has few metrics, how rare their last sequences are says more than how far off they are."""
+        residuals.rarity, scored = self.sequences.step(rows, x, self.unusual.seen[rows] > 10)
+        for i in np.flatnonzero(scored).tolist():
+            shares, base = together(residuals.rarity[i])
+            residuals.score[i] = sigmoid(np.array(shares.sum() + base))
+            residuals.ready[i] = True
+        residuals.by_rarity = scored
 
     def _rows(self, frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         for entity in frame.entities:
@@ -229,6 +244,7 @@ class Engine:
             "budget": self.budget.state(),
             "risk_budget": self.risk_budget.state(),
             "signatures": self.signatures.state(),
+            "sequences": self.sequences.state(),
             "ring": self.ring.state(),
         }
 
@@ -242,6 +258,7 @@ class Engine:
             for key, value in state[name].items():
                 setattr(getattr(self, name), key, tuple(value) if key == "shape" else value)
         self.signatures.restore(state["signatures"])
+        self.sequences.restore(state["sequences"])
         self.ring.restore(state["ring"], entries, len(self.settings.horizons_ms), self.settings.middle)
 
 

@@ -11,6 +11,7 @@ from stream.features.frame import Frame
 from stream.features.vector import PER_METRIC, SUMMARY
 from stream.models.bank import Cell
 from stream.models.labels import Labels
+from stream.models.sequence import together
 from stream.models.unusual import Residuals
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Explainer:
         if self._trained:
             verdict.explains, shares, base = "p_incident", *self._logistic_shares(row)
         else:
-            verdict.explains, shares, base = "anomaly_score", *self._engine.unusual.shares(self._residuals, row)
+            verdict.explains, shares, base = "anomaly_score", *self._unusual_shares(row)
         order = np.argsort(-np.abs(shares))[:SHOWN]
         verdict.contributions = [
             Contribution(
@@ -162,6 +163,12 @@ class Explainer:
                 if similar.resolution
             ]
         verdict.reason = self._words(row)
+
+    def _unusual_shares(self, row: int) -> tuple[np.ndarray, float]:
+        residuals = self._residuals
+        if residuals.rarity is not None and residuals.by_rarity is not None and residuals.by_rarity[row]:
+            return together(residuals.rarity[row])
+        return self._engine.unusual.shares(residuals, row)
 
     def _logistic_shares(self, row: int) -> tuple[np.ndarray, float]:
         """Return each metric's share of the middle horizon's logit, and what is left: bias and summary."""

@@ -31,6 +31,8 @@ class Residuals:
     slope: np.ndarray  # [E], log-odds of the score a unit of summed surprise
     base: np.ndarray  # [E], log-odds of the score without any surprise in this window
     ready: np.ndarray  # bool[E]
+    rarity: np.ndarray | None = None  # [E, M], of sequences (see sequence.py)
+    by_rarity: np.ndarray | None = None  # bool[E], whether the score is that of sequences
 
 
 class Unusual:

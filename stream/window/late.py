@@ -15,6 +15,7 @@ import numpy as np
 from stream.window.part import Part, joined
 from stream.window.spec import WindowSpec
 
+DUE_SAMPLES = 50_000  # so many new ones make a release due at once
 LATE_SAMPLES_MAX = 500_000
 QUIET_RELEASES = 2
 _NEVER = -(2**62)
@@ -22,7 +23,7 @@ _ALL = 2**62
 
 
 class LateSamples:
-    """Bounded by LATE_SAMPLES_MAX: when ``full``, the caller releases everything."""
+    """Bounded by LATE_SAMPLES_MAX: when ``due``, the caller releases; when ``full`` still, everything."""
 
     def __init__(
         self, specs: list[WindowSpec], lateness_ms: int, entity_of: Callable[[np.ndarray], np.ndarray]
@@ -34,7 +35,11 @@ class LateSamples:
         self._done = np.zeros(0, np.int64)  # …of which those that end at or before it have had it
         self._newest: dict[int, int] = {}
         self._quiet: dict[int, int] = {}
-        self._count = 0
+        self._count = self._fresh = 0
+
+    @property
+    def due(self) -> bool:
+        return self._fresh > DUE_SAMPLES
 
     @property
     def full(self) -> bool:
@@ -44,6 +49,7 @@ class LateSamples:
         """Take samples in; windows that end at or before the watermark had closed without them."""
         self._new.append((watermark_ms, part))
         self._count += len(part.ids)
+        self._fresh += len(part.ids)
 
     def resume_offset(self, otherwise: int) -> int:
         """Return the lowest log offset of a waiting sample."""
@@ -63,7 +69,7 @@ class LateSamples:
         else:
             assert self._waiting is not None, "BUG: counted but not kept"
             part = self._waiting
-        self._new = []
+        self._new, self._fresh = [], 0
         entities = self._entity_of(part.ids)
         upto = self._upto(entities, part.times, 0 if fresh is None else len(fresh.ids), everything)
         owed_until = np.minimum(self._closed, upto)

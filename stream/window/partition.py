@@ -157,8 +157,13 @@ class PartitionWindows:
         return out
 
     @property
-    def late_overflow(self) -> bool:
-        """Whether so many late samples wait that ``close_late`` is due at once."""
+    def late_due(self) -> bool:
+        """Whether so many late samples came that ``close_late`` is due at once."""
+        return self._late.due
+
+    @property
+    def late_full(self) -> bool:
+        """Whether so many late samples wait that ``close_late`` must not wait for their windows to be complete."""
         return self._late.full
 
     def close_late(self, *, everything: bool = False) -> list[Rollup]:

@@ -40,7 +40,7 @@ export class Live {
       this.attempt = 0;
       const message = JSON.parse(event.data);
       if (message.cursor) this.cursor = message.cursor;
-      if (message.type === 'subscribed') this.onState('live');
+      this.onState('live');
       this.onMessage(message);
     };
     socket.onclose = (event) => {

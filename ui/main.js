@@ -30,6 +30,7 @@ let dirty = false;
 const live = new Live({ onMessage: take, onState: connection });
 
 function connection(now) {
+  if ($('connection').dataset.state === now) return;
   $('connection').dataset.state = now;
   $('connection').textContent = { live: 'live', connecting: 'connecting', lost: 'connection lost, trying again' }[now];
 }

@@ -31,6 +31,7 @@ class EngineSettings:
     horizons_ms: tuple[int, ...] = (300_000, 1_800_000, 7_200_000)
     alarms_per_day: float = 1.0
     quarantine_ms: int = 600_000
+    label_delay_ms: int = 3_600_000  # so long a window waits after its horizon: incidents are told late
     ring_bytes_max: int = 64 << 20
     explained_max: int = 200  # so many verdicts a close carry their reasons, those with the highest risk; flags always
 
@@ -56,7 +57,8 @@ class Engine:
         self.metrics: dict[str, int] = {}
         self.labels = Labels(settings.horizons_ms, max(settings.quarantine_ms, 2 * size_ms))
         self.unusual = Unusual(hop_ms)
-        self.ring = Ring(Bank(heads, settings.middle), self.labels, settings.ring_bytes_max)
+        wait_ms = max(settings.horizons_ms) + settings.label_delay_ms
+        self.ring = Ring(Bank(heads, settings.middle), self.labels, settings.ring_bytes_max, wait_ms)
         self.budget = Budget(settings.alarms_per_day / 2, hop_ms, 0.95)
         self.risk_budget = Budget(settings.alarms_per_day / 2, hop_ms, 0.9)
         self.signatures = Signatures()

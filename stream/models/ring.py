@@ -38,8 +38,9 @@ class Entry:
 
 
 class Ring:
-    def __init__(self, bank: Bank, labels: Labels, bytes_max: int) -> None:
-        self.bank, self._labels, self._bytes_max = bank, labels, bytes_max
+    def __init__(self, bank: Bank, labels: Labels, bytes_max: int, wait_ms: int) -> None:
+        """wait_ms : how long after its end a window is learned."""
+        self.bank, self._labels, self._bytes_max, self._wait_ms = bank, labels, bytes_max, wait_ms
         self.base = bank.copy()
         self.entries: deque[Entry] = deque()
         self.waiting: dict[str, deque[Entry]] = {}
@@ -67,7 +68,7 @@ class Ring:
 
     def mature(self, lane: str, now_ms: int) -> None:
         """Learn the windows of a lane whose longest horizon has passed at this event time."""
-        _learn_due(self.waiting.get(lane), self.bank, now_ms, max(self._labels.horizons_ms), self._learn)
+        _learn_due(self.waiting.get(lane), self.bank, now_ms, self._wait_ms, self._learn)
 
     def _learn(self, bank: Bank, entry: Entry) -> None:
         y, under_way = self._labels.of(entry.entities, entry.start_ms, entry.end_ms)
@@ -86,10 +87,9 @@ class Ring:
         self.relearned += 1
         self.bank = self.base.copy()
         self.waiting = {}
-        horizon_ms = max(self._labels.horizons_ms)
         for entry in self.entries:
             lane = self.waiting.setdefault(entry.lane, deque())
-            _learn_due(lane, self.bank, entry.end_ms, horizon_ms, self._learn)
+            _learn_due(lane, self.bank, entry.end_ms, self._wait_ms, self._learn)
             entry.z = self.bank.logits(entry.period, entry.x.astype(float)).astype(np.float32)
             lane.append(entry)
 
@@ -114,6 +114,6 @@ class Ring:
                     self.waiting.setdefault(entry.lane, deque()).append(entry)
 
 
-def _learn_due(lane: deque[Entry] | None, bank: Bank, now_ms: int, horizon_ms: int, learn: Any) -> None:
-    while lane and lane[0].end_ms + horizon_ms <= now_ms:
+def _learn_due(lane: deque[Entry] | None, bank: Bank, now_ms: int, wait_ms: int, learn: Any) -> None:
+    while lane and lane[0].end_ms + wait_ms <= now_ms:
         learn(bank, lane.popleft())

@@ -15,12 +15,13 @@ page.on('request', (request) => { if (!request.url().startsWith(url)) refused.pu
 
 const plots = '#charts .plot';
 const figure = (name) => page.locator(plots).first().getAttribute(`data-${name}`).then(Number);
-const until = (what, ...rest) => page.waitForFunction(what, rest, { timeout: 40_000 });
+const until = (what, ...rest) => page.waitForFunction(what, rest, { timeout: 90_000 });
 
 try {
   const opened = Date.now();
   await page.goto(url);
   await until(() => Number(document.querySelector('#charts .plot')?.dataset.points) > 1);
+  await until(() => document.querySelector('#connection').dataset.state === 'live');
   const before = await figure('last');
   await until(([last]) => Number(document.querySelector('#charts .plot').dataset.last) > last, before);
   const painted = await page.locator(`${plots} canvas`).first().evaluate((canvas) => {

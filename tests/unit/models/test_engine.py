@@ -14,7 +14,9 @@ from stream.models.periods import Periods
 
 MINUTE = 60_000
 START = 1_700_000_000_000 // MINUTE * MINUTE
-SETTINGS = EngineSettings(horizons_ms=(5 * MINUTE, 10 * MINUTE, 30 * MINUTE), quarantine_ms=5 * MINUTE)
+SETTINGS = EngineSettings(
+    horizons_ms=(5 * MINUTE, 10 * MINUTE, 30 * MINUTE), quarantine_ms=5 * MINUTE, label_delay_ms=0
+)
 METRICS = ["cpu", "queue", "errors"]
 
 

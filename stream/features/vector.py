@@ -7,6 +7,7 @@ import numpy as np
 from stream.models.unusual import Residuals
 
 SUMMARY = ("surprise", "surprise_top", "missing", "unusual")
+METRIC_SCALE = 0.15  # keeps the length of a vector near 1 for tens of metrics, so that one rate of learning does
 PER_METRIC = 3  # how far off in units of the usual deviation, its size, and how far off the last minutes' level
 
 
@@ -33,4 +34,5 @@ def features(residuals: Residuals, seen: np.ndarray) -> np.ndarray:
     long, short = squeeze(residuals.long), squeeze(residuals.short)
     body = out[:, len(SUMMARY) :].reshape(n, metrics, PER_METRIC)
     body[:, :, 0], body[:, :, 1], body[:, :, 2] = long, np.abs(long), short
+    body *= METRIC_SCALE
     return out.astype(np.float16)

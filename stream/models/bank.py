@@ -15,6 +15,9 @@ from stream.models.periods import POOLED
 RATE = 0.02
 L2 = 1e-4
 POSITIVE_WEIGHT_MAX = 20.0
+# Before any incident was told: the odder a window (see features.vector.SUMMARY), the likelier it belongs to one.
+PRIOR = (0.5, 1.0, 0.0, 3.0)
+PRIOR_BIAS = -5.0
 # A period's own model answers once it has seen this much and has been no worse than the pooled one on the same windows.
 OWN_WINDOWS_MIN = 500
 OWN_POSITIVES_MIN = 20
@@ -26,6 +29,7 @@ class Cell:
 
     def __init__(self, heads: int, middle: int) -> None:
         self.logistic = Logistic(0, heads, RATE, RATE, L2)
+        self.logistic.begin(np.array(PRIOR), PRIOR_BIAS)
         self.calibration = Calibration(heads)
         self.figures, self.ahead, self.pooled = Figures(), Figures(), Figures()
         self.counts = np.zeros((2, heads))

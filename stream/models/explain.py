@@ -111,8 +111,8 @@ class Explainer:
                 period=period,
                 start=self._frame.start_ms,
                 end=self._frame.end_ms,
-                anomaly_score=round(float(score[row]), 4),
-                p_incident=round(float(p[row, settings.middle]), 4),
+                anomaly_score=round(float(score[row]), 6),
+                p_incident=round(float(p[row, settings.middle]), 6),
                 flag=int(flag[row]),
                 horizons=[
                     HorizonProbability(horizon_s=h // 1000, p_incident=round(float(q), 4))

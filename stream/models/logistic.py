@@ -48,6 +48,14 @@ class Logistic:
     def __init__(self, features: int, heads: int, rate: float = 0.01, intercept_rate: float = 0.01, l2: float = 0.0):
         self.rate, self.intercept_rate, self.l2 = rate, intercept_rate, l2
         self.weights, self.bias = np.zeros((features, heads)), np.zeros(heads)
+        self.prior = np.zeros(0)  # what the first weights begin at, and are drawn to by ``l2``; the others: 0
+
+    def begin(self, prior: np.ndarray, bias: float) -> None:
+        """Believe something before anything was learned."""
+        self.prior = prior
+        self.weights = grown(self.weights, (max(len(prior), len(self.weights)), self.weights.shape[1]), 0.0)
+        self.weights[: len(prior)] = prior[:, None]
+        self.bias[:] = bias
 
     def grow(self, features: int) -> None:
         self.weights = grown(self.weights, (features, self.weights.shape[1]), 0.0)
@@ -64,7 +72,9 @@ class Logistic:
         slope = np.where(known, (self.predict(x) - np.where(known, y, 0.0)) * weight, 0.0) / rows
         gradient = x.T @ slope
         if self.l2:
-            gradient += self.l2 * self.weights * known.any(0)
+            away = self.weights.copy()
+            away[: len(self.prior)] -= self.prior[:, None]
+            gradient += self.l2 * away * known.any(0)
         self.bias = self.bias - self.intercept_rate * slope.sum(0)
         self.weights = self.weights - self.rate * gradient
 
@@ -101,7 +111,9 @@ class Calibration:
 
     def apply(self, z: np.ndarray) -> np.ndarray:
         centres = np.concatenate([[self.EDGES[0] - 0.25], (self.EDGES[1:] + self.EDGES[:-1]) / 2, [10.25]])
-        return np.stack([np.interp(z[:, h], centres, self.curve[h]) for h in range(z.shape[1])], 1)
+        steps = np.stack([np.interp(z[:, h], centres, self.curve[h]) for h in range(z.shape[1])], 1)
+        # Isotonic steps are flat in between: a thousandth of the logit keeps the order.
+        return 0.999 * steps + 0.001 * sigmoid(z)
 
     def _fit(self) -> None:
         self.unfitted = 0

@@ -12,6 +12,11 @@ from stream.models.base import grown
 DAY_MS = 86_400_000
 SEASON_BINS = 48
 CLIP = 12.0
+# Chosen on the eight development machines (see docs/models.md), neighbouring values do nearly as well: how much being
+# far from the usual of days weighs against being far from the last minutes, and how much a window weighs against those
+# before it.
+LONG_WEIGHT = 0.3
+FRESH = 0.3
 # An entity's surprise so many deviations above its mean scores one half, and each further one adds so much log-odds.
 MIDDLE = 3.0
 STEEPNESS = 1.2
@@ -40,7 +45,7 @@ class Unusual:
     by time of day once two days are known. An entity's residuals together are compared with its own past."""
 
     FAST_MS = 20 * 60_000
-    SLOW_MS = 4 * DAY_MS
+    SLOW_MS = 8 * DAY_MS
 
     def __init__(self, window_ms: int) -> None:
         self.window_ms = window_ms
@@ -85,19 +90,19 @@ class Unusual:
         short, long, off = (np.clip(z, -CLIP, CLIP) for z in (short, long, off))
         size = np.where(np.abs(off) < np.abs(long), off, long)
         trust = np.minimum(seen / 30.0, 1.0)
-        surprise = trust * (np.log1p(short**2 / 9) * 0.5 + np.log1p(size**2 / 4))
+        surprise = trust * (np.log1p(short**2 / 9) + LONG_WEIGHT * np.log1p(size**2 / 9))
         count = np.maximum(there.sum(1), 1)
         raw = surprise.sum(1) / np.sqrt(count)
 
         windows = self.windows[rows]
-        memory = 0.5 * self.memory[rows] + 0.5 * raw
+        memory = (1 - FRESH) * self.memory[rows] + FRESH * raw
         past = (memory - self.mean[rows]) / (self.deviation[rows] + 0.1)
         ready = windows >= 60
         score = np.where(ready, 1.0 / (1.0 + np.exp(-np.clip(STEEPNESS * (past - MIDDLE), -30, 30))), 0.0)
         expected = np.where(trusted, baseline, fast)
         scale = STEEPNESS / (self.deviation[rows] + 0.1)
-        slope = 0.5 * scale / np.sqrt(count)
-        base = (0.5 * self.memory[rows] - self.mean[rows]) * scale - STEEPNESS * MIDDLE
+        slope = FRESH * scale / np.sqrt(count)
+        base = ((1 - FRESH) * self.memory[rows] - self.mean[rows]) * scale - STEEPNESS * MIDDLE
         residuals = Residuals(x, np.where(seen > 0, expected, np.nan), short, size, surprise, score, slope, base, ready)
 
         update = there & learn[:, None]

@@ -98,6 +98,7 @@ def describe() -> dict[str, Any]:
         _query("stat", {"type": "string"}),
         _query("rollup", {"type": "string"}),
         _query("points", {"type": "integer", "minimum": 1, "maximum": 100_000}),
+        _query("overlay", {"type": "string", "description": "1d,1w,1mo: the same interval that long ago"}),
         _query("format", {"enum": ["json", "dygraphs", "csv", "arrow"]}),
     ]
     ranged = _get("Rolled-up series of an interval", {"type": ["object", "array"]}, range_parameters)

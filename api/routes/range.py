@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 
+import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,6 +17,8 @@ from store.repository import SERIES_MAX, STATS
 POINTS_MAX = 100_000
 SHAPES = ("json", "dygraphs", "csv", "arrow")
 PERIOD_STEPS_MAX = 4000
+OVERLAYS_MAX = 6
+_OVERLAY_MS = {"h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000, "mo": 28 * 86_400_000}
 
 
 class RangeRoutes:
@@ -37,13 +41,24 @@ class RangeRoutes:
             )
         rollup = self._rollup(query.get("rollup", "auto"), query.get("points", "1000"), to_ms - from_ms)
         found = await context.repository.range(from_ms, to_ms, series, stat, rollup)
+        starts, values = found.starts_ms, found.values
+        names = [s.key for s in series]
+        ago = _overlays(query.get("overlay", ""))
+        if len(series) * (1 + len(ago)) > SERIES_MAX:
+            raise DataError(f"cannot overlay so many series: want at most {SERIES_MAX} columns")
+        for name, ago_ms in ago.items():
+            then = await context.repository.range(from_ms - ago_ms, to_ms - ago_ms, series, stat, rollup)
+            starts, values = _beside(starts, values, then.starts_ms + ago_ms, then.values)
+            names += [f"{s.key} {name} ago" for s in series]
+        entities = [s.entity for s in series] * (1 + len(ago))
         one = len({s.entity for s in series}) == 1 and shape != "json"
-        labels = ["timestamp", *(s.key if one else f"{s.entity} {s.key}" for s in series)]
+        pairs = zip(entities, names, strict=True)
+        labels = ["timestamp", *(name if one else f"{entity} {name}" for entity, name in pairs)]
         if shape == "arrow":
-            return _arrow(labels, found.starts_ms, found.values)
+            return _arrow(labels, starts, values)
         rows = [
-            [start, *(None if math.isnan(v) else v for v in values)]
-            for start, values in zip(found.starts_ms.tolist(), found.values.tolist(), strict=True)
+            [start, *(None if math.isnan(v) else v for v in row)]
+            for start, row in zip(starts.tolist(), values.tolist(), strict=True)
         ]
         if shape == "dygraphs":
             return json_response([labels, *rows])
@@ -51,8 +66,8 @@ class RangeRoutes:
             quoted = ('"' + label.replace('"', '""') + '"' for label in labels)
             lines = [",".join(quoted), *(",".join("" if v is None else repr(v) for v in row) for row in rows)]
             return Response("\n".join(lines) + "\n", media_type="text/csv")
-        entities = sorted({s.entity for s in series})
-        flags = await context.verdicts.scores(from_ms, to_ms, entities, None, flagged=True) if entities else []
+        asked = sorted({s.entity for s in series})
+        flags = await context.verdicts.scores(from_ms, to_ms, asked, None, flagged=True) if asked else []
         answer = {"rollup": rollup, "stat": stat, "labels": labels, "data": rows, "flags": flags}
         return json_response(answer | {"periods": self._periods(from_ms, to_ms)})
 
@@ -116,7 +131,29 @@ class RangeRoutes:
         return json_response(rows)
 
 
-def _arrow(labels, starts, values) -> Response:
+def _overlays(text: str) -> dict[str, int]:
+    """Return how long ago each overlay is, ms: ``1d``, ``1w``, and ``1mo``, four weeks, so that weekdays meet."""
+    out: dict[str, int] = {}
+    for name in filter(None, text.split(",")):
+        found = re.fullmatch(r"([1-9]\d{0,2})(h|d|w|mo)", name)
+        if not found or len(out) >= OVERLAYS_MAX:
+            raise DataError(f"cannot use overlay={text[:40]!r}: want up to {OVERLAYS_MAX} such as 1d,1w,1mo")
+        out[name] = int(found[1]) * _OVERLAY_MS[found[2]]
+    return out
+
+
+def _beside(
+    starts: np.ndarray, values: np.ndarray, more_starts: np.ndarray, more: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of both, columns beside each other, NaN where one has none."""
+    every = np.union1d(starts, more_starts)
+    out = np.full((len(every), values.shape[1] + more.shape[1]), np.nan)
+    out[np.searchsorted(every, starts), : values.shape[1]] = values
+    out[np.searchsorted(every, more_starts), values.shape[1] :] = more
+    return every, out
+
+
+def _arrow(labels: list[str], starts: np.ndarray, values: np.ndarray) -> Response:
     import pyarrow
 
     columns = {labels[0]: starts} | {label: values[:, i] for i, label in enumerate(labels[1:])}

@@ -24,8 +24,12 @@ OWN_POSITIVES_MIN = 20
 
 
 class Cell:
-    """One model with how right it has been. ``figures`` : of the middle horizon; ``ahead`` : only of windows in which
-    no incident was under way, so whether one was seen coming; ``pooled`` : the pooled model's, on the same windows."""
+    """One model with how right it has been.
+
+    heads : one for "is under way", then one a horizon; ``middle`` : the head of the horizon that is shown alone.
+    ``figures`` : of that horizon's ``p_incident``; ``ahead`` : only of windows in which no incident was under way, so
+    whether one was seen coming; ``pooled`` : the pooled model's, on the same windows.
+    """
 
     def __init__(self, heads: int, middle: int) -> None:
         self.logistic = Logistic(0, heads, RATE, RATE, L2)
@@ -39,13 +43,25 @@ class Cell:
         self.logistic.grow(max(x.shape[1], len(self.logistic.weights)))
         return self.logistic.logits(_wide(x, len(self.logistic.weights)))
 
-    def learn(self, x: np.ndarray, y: np.ndarray, z: np.ndarray, under_way: np.ndarray, z_pooled: np.ndarray) -> None:
+    @property
+    def trained(self) -> bool:
+        """Whether it learned of an incident, both from within and from before."""
+        return bool(self.counts[1, [0, self._middle]].min() > 0)
+
+    def probabilities(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return [n, heads] calibrated, and [n, horizons], that an incident is under way or begins within each."""
+        p = self.calibration.apply(z)
+        return p, 1 - (1 - p[:, :1]) * (1 - p[:, 1:])
+
+    def learn(self, x: np.ndarray, y: np.ndarray, z: np.ndarray, z_pooled: np.ndarray) -> None:
         """x : [n, features] and z : [n, heads], the logits made at the window's close; y : its labels, NaN unknown."""
         m = self._middle
-        p = self.calibration.apply(z)
-        self.figures.add(p[:, m], y[:, m])
-        self.ahead.add(p[:, m], np.where(under_way, np.nan, y[:, m]))
-        self.pooled.add(sigmoid(z_pooled[:, m]), y[:, m])
+        p, within = self.probabilities(z)
+        either = np.where(y[:, 0] == 1, 1.0, y[:, m])
+        self.figures.add(within[:, m - 1], either)
+        self.ahead.add(p[:, m], y[:, m])
+        q = sigmoid(z_pooled)
+        self.pooled.add(1 - (1 - q[:, 0]) * (1 - q[:, m]), either)
         self.calibration.add(z, y)
         self.counts += np.stack([(y == 0).sum(0), (y == 1).sum(0)])
         rare = np.clip(self.counts[0] / np.maximum(self.counts[1], 1), 1, POSITIVE_WEIGHT_MAX)
@@ -100,10 +116,10 @@ class Bank:
             known = self._champion[period] = (at, period if cell.answers else POOLED)
         return known[1]
 
-    def learn(self, period: str, x: np.ndarray, y: np.ndarray, z: np.ndarray, under_way: np.ndarray) -> None:
+    def learn(self, period: str, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> None:
         """z : [2, n, heads] as ``logits`` gave it at the window's close."""
-        self.cells[POOLED].learn(x, y, z[0], under_way, z[0])
-        self.cell(period).learn(x, y, z[1], under_way, z[0])
+        self.cells[POOLED].learn(x, y, z[0], z[0])
+        self.cell(period).learn(x, y, z[1], z[0])
 
     def state(self) -> dict[str, Any]:
         return {period: cell.state() for period, cell in self.cells.items()}

@@ -52,13 +52,13 @@ class Engine:
     def __init__(self, rollup: str, size_ms: int, hop_ms: int, settings: EngineSettings, periods: Periods) -> None:
         self.rollup, self.settings, self._periods = rollup, settings, periods
         self._size_ms, self._hop_ms = size_ms, hop_ms
-        heads = len(settings.horizons_ms)
+        heads = 1 + len(settings.horizons_ms)
         self.entities: dict[str, int] = {}
         self.metrics: dict[str, int] = {}
         self.labels = Labels(settings.horizons_ms, max(settings.quarantine_ms, 2 * size_ms))
         self.unusual = Unusual(hop_ms)
         wait_ms = max(settings.horizons_ms) + settings.label_delay_ms
-        self.ring = Ring(Bank(heads, settings.middle), self.labels, settings.ring_bytes_max, wait_ms)
+        self.ring = Ring(Bank(heads, 1 + settings.middle), self.labels, settings.ring_bytes_max, wait_ms)
         self.budget = Budget(settings.alarms_per_day / 2, hop_ms, 0.95)
         self.risk_budget = Budget(settings.alarms_per_day / 2, hop_ms, 0.9)
         self.signatures = Signatures()
@@ -110,9 +110,9 @@ class Engine:
         champion = self.ring.bank.champion(period)
         own = champion != POOLED
         cell = self.ring.bank.cells[champion]
-        p = cell.calibration.apply(z[int(own)])
-        risk = p[:, self.settings.middle]
-        flag = self._flags(rows, residuals, risk, frame, ~under_way, trained=cell.counts[1].min() > 0)
+        p, within = cell.probabilities(z[int(own)])
+        risk = within[:, self.settings.middle]
+        flag = self._flags(rows, residuals, risk, frame, ~under_way, trained=cell.trained)
         self.ring.add(
             Entry(
                 self.ring.next_number,
@@ -129,8 +129,8 @@ class Engine:
         self.signatures.learn(entities, frame, vector, self.labels)
         self.counters.windows += len(rows)
         self.counters.flags += int(flag.sum())
-        explainer = Explainer(self, frame, residuals, vector, z[int(own)], cell, f"{self.rollup}.{champion}.logistic")
-        return explainer.verdicts(entities, period, p, flag, version)
+        explainer = Explainer(self, frame, residuals, vector, p, cell, f"{self.rollup}.{champion}.logistic")
+        return explainer.verdicts(entities, period, within, flag, version)
 
     def _sequences(self, rows: np.ndarray, x: np.ndarray, residuals: Residuals) -> None:
         """Where an entity has few metrics, how rare their last sequences are says more than how far off they are."""
@@ -261,7 +261,7 @@ class Engine:
                 setattr(getattr(self, name), key, tuple(value) if key == "shape" else value)
         self.signatures.restore(state["signatures"])
         self.sequences.restore(state["sequences"])
-        self.ring.restore(state["ring"], entries, len(self.settings.horizons_ms), self.settings.middle)
+        self.ring.restore(state["ring"], entries, 1 + len(self.settings.horizons_ms), 1 + self.settings.middle)
 
 
 def pack_entries(entries: list[Entry]) -> dict[str, Any]:

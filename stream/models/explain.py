@@ -85,14 +85,13 @@ class Explainer:
         frame: Frame,
         residuals: Residuals,
         vector: np.ndarray,
-        z: np.ndarray,
+        p: np.ndarray,
         cell: Cell,
         model: str,
     ) -> None:
         self._engine, self._frame, self._residuals, self._vector = engine, frame, residuals, vector
-        self._z, self._cell, self._model = z, cell, model
+        self._p, self._cell, self._model = p, cell, model
         self._names = list(engine.metrics)
-        self._trained = cell.counts[1].min() > 0
 
     def verdicts(
         self, entities: list[str], period: str, p: np.ndarray, flag: np.ndarray, version: int
@@ -128,7 +127,7 @@ class Explainer:
         return out
 
     def _explain(self, verdict: Verdict, row: int) -> None:
-        if self._trained:
+        if self._cell.trained:
             verdict.explains, shares, base = "p_incident", *self._logistic_shares(row)
         else:
             verdict.explains, shares, base = "anomaly_score", *self._unusual_shares(row)
@@ -171,8 +170,12 @@ class Explainer:
         return self._engine.unusual.shares(residuals, row)
 
     def _logistic_shares(self, row: int) -> tuple[np.ndarray, float]:
-        """Return each metric's share of the middle horizon's logit, and what is left: bias and summary."""
-        head = self._engine.settings.middle
+        """Return each metric's share of a head's logit, and what is left: bias and summary.
+
+        The head is that of the middle horizon, or "is under way" where that is likelier.
+        """
+        ahead = 1 + self._engine.settings.middle
+        head = 0 if self._p[row, 0] >= self._p[row, ahead] else ahead
         weights = self._cell.logistic.weights[:, head]
         x = self._vector[row].astype(float)
         products = x * weights[: len(x)]

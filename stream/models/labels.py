@@ -16,9 +16,9 @@ _OPEN = 2**62
 class Labels:
     """Every incident known, by entity.
 
-    horizons_ms : a head each. A window's label for a head is 1 when an incident touches ``[start, end + horizon]``: it
-    is under way, or begins within the horizon. NaN (not learned) in the quarantine after an incident, while the entity
-    is still recovering.
+    Heads: the first says whether an incident is under way in the window; then one a horizon, whether one begins in
+    ``(end, end + horizon]``, NaN (not learned) while one is under way. All are NaN in the quarantine after an incident,
+    while the entity is still recovering.
     """
 
     def __init__(self, horizons_ms: Sequence[int], quarantine_ms: int) -> None:
@@ -61,24 +61,25 @@ class Labels:
             bool,
         )
 
-    def of(self, entities: Sequence[str], start_ms: int, end_ms: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the labels float64[n, heads] and bool[n], whether an incident was under way in the window."""
-        y = np.zeros((len(entities), len(self.horizons_ms)))
-        under_way = np.zeros(len(entities), bool)
+    def of(self, entities: Sequence[str], start_ms: int, end_ms: int) -> np.ndarray:
+        """Return the labels float64[n, 1 + horizons]."""
+        y = np.zeros((len(entities), 1 + len(self.horizons_ms)))
         for row, entity in enumerate(entities):
             for incident in self._by_entity.get(entity, {}).values():
                 end = _end(incident)
                 if end <= start_ms < end + self.quarantine_ms:
                     y[row] = np.where(y[row] == 1, 1.0, np.nan)
-                if end > start_ms:
-                    if incident.start_ms < end_ms:
-                        under_way[row] = True
-                    for head, horizon_ms in enumerate(self.horizons_ms):
+                if end > start_ms and incident.start_ms < end_ms:
+                    y[row, 0] = 1.0
+                elif incident.start_ms >= end_ms:
+                    for head, horizon_ms in enumerate(self.horizons_ms, 1):
                         if incident.start_ms <= end_ms + horizon_ms:
                             y[row, head] = 1.0
             if self._said and (said := self._said.get((entity, start_ms))) is not None:
-                y[row] = said
-        return y, under_way
+                y[row, 0] = said
+            if y[row, 0] == 1:
+                y[row, 1:] = np.nan
+        return y
 
     def starts(self) -> dict[str, list[int]]:
         """Return when the incidents of each entity began, rising."""

@@ -71,8 +71,8 @@ class Ring:
         _learn_due(self.waiting.get(lane), self.bank, now_ms, self._wait_ms, self._learn)
 
     def _learn(self, bank: Bank, entry: Entry) -> None:
-        y, under_way = self._labels.of(entry.entities, entry.start_ms, entry.end_ms)
-        bank.learn(entry.period, entry.x.astype(float), y, entry.z.astype(float), under_way)
+        y = self._labels.of(entry.entities, entry.start_ms, entry.end_ms)
+        bank.learn(entry.period, entry.x.astype(float), y, entry.z.astype(float))
 
     def touches_learned(self, entity: str, low_ms: int, high_ms: int) -> bool:
         """Whether a window of the entity that begins in [low, high] was learned and is still here."""

@@ -12,12 +12,12 @@ from time import monotonic
 from typing import Any
 
 from faust.transport import base
-from faust.types import TP, Message
+from faust.types import TP
 from faust.types.tuples import FutureMessage, RecordMetadata
 
 from log.base import Record
 from log.embedded import EmbeddedLog
-from log.fetch import Fetch
+from log.fetch import Fetch, fetch_message
 
 
 class Consumer(base.Consumer):
@@ -125,22 +125,7 @@ class Consumer(base.Consumer):
                 return {}
 
     def _to_message(self, tp: TP, record: Any) -> Any:
-        last = record.records[-1]
-        return Message(
-            last.topic,
-            last.partition,
-            last.offset,
-            last.timestamp_ms / 1000,
-            0,
-            {},
-            None,
-            record,
-            None,
-            0,
-            0,
-            tp,
-            generation_id=self.app.consumer_generation_id,
-        )
+        return fetch_message(self.app, tp, record)
 
 
 class Producer(base.Producer):

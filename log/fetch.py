@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import faust
+from faust.types import TP, Message
 
 from log.base import Record
 
@@ -13,6 +14,15 @@ class Fetch(NamedTuple):
     """The value of a Faust message on our transports: consecutive records of one partition, never empty."""
 
     records: list[Record]
+
+
+def fetch_message(app: Any, tp: TP, fetch: Any) -> Message:
+    """Return the Faust message of a fetch; its offset is the last record's."""
+    last = fetch.records[-1]
+    at_s, generation = last.timestamp_ms / 1000, app.consumer_generation_id
+    return Message(
+        tp.topic, tp.partition, last.offset, at_s, 0, {}, None, fetch, None, 0, 0, tp, generation_id=generation
+    )
 
 
 def fetch_topic(app: faust.App, name: str, partitions: int) -> Any:

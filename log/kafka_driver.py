@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from faust.transport.drivers import aiokafka
-from faust.types import TP, Message
+from faust.types import TP
 
-from log.fetch import Fetch
+from log.fetch import Fetch, fetch_message
 from log.kafka import record_of
 
 
@@ -34,22 +34,7 @@ class Consumer(aiokafka.Consumer):
         return {tp: [Fetch([record_of(one) for one in records])] for tp, records in found.items() if records}
 
     def _to_message(self, tp: TP, record: Any) -> Any:
-        last = record.records[-1]
-        return Message(
-            last.topic,
-            last.partition,
-            last.offset,
-            last.timestamp_ms / 1000,
-            0,
-            {},
-            None,
-            record,
-            None,
-            0,
-            0,
-            tp,
-            generation_id=self.app.consumer_generation_id,
-        )
+        return fetch_message(self.app, tp, record)
 
 
 class Transport(aiokafka.Transport):

@@ -14,6 +14,7 @@ from api.context import Context, json_response
 from api.errors import on_error
 from api.live.socket import LiveSocket
 from api.openapi import describe
+from api.routes.doors import DoorRoutes
 from api.routes.health import HealthRoutes
 from api.routes.incidents import IncidentRoutes
 from api.routes.page import PageRoutes
@@ -25,6 +26,7 @@ from api.routes.verdicts import VerdictRoutes
 def build_app(context: Context) -> ASGIApp:
     """Return the application; its parts are those of the context."""
     samples, ranges, verdicts = SampleRoutes(context), RangeRoutes(context), VerdictRoutes(context)
+    doors = DoorRoutes(context)
     incidents, health = IncidentRoutes(context), HealthRoutes(context)
     live = LiveSocket(context.hub, context.log)
 
@@ -34,6 +36,11 @@ def build_app(context: Context) -> ASGIApp:
     routes: list[BaseRoute] = [
         Route("/api/v1/samples", samples.samples, methods=["POST"]),
         Route("/api/v1/events", samples.events, methods=["POST"]),
+        Route("/api/v1/write", doors.remote_write, methods=["POST"]),
+        Route("/api/v2/write", doors.influx, methods=["POST"]),
+        Route("/write", doors.influx, methods=["POST"]),
+        Route("/collectd", doors.collectd, methods=["POST"]),
+        Route("/v1/metrics", doors.otlp, methods=["POST"]),
         Route("/api/v1/range", ranges.range),
         Route("/api/v1/entities", ranges.entities),
         Route("/api/v1/series", ranges.series),

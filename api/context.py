@@ -29,6 +29,7 @@ class ApiSettings:
     rollups: tuple[str, ...]  # every rollup that may be asked for
     body_max: int = 16 * 1024 * 1024
     future_ms: int = 600_000
+    entity_labels: tuple[str, ...] = ("host", "instance", "service")
     tokens: tuple[str, ...] = ()
     page: Path | None = None  # the folder of the page
 

@@ -66,6 +66,7 @@ def api_settings(settings: Settings) -> ApiSettings:
         rollups=tuple(spec.name for spec in specs),
         body_max=settings.limits.body,
         future_ms=duration_ms(settings.limits.future),
+        entity_labels=tuple(settings.entities.labels),
         tokens=tuple(settings.auth.tokens),
         page=page if page.is_dir() else None,
     )

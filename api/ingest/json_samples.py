@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
+from api.ingest.parsed import LABELS_MAX, NAME_CHARACTERS_MAX, Parsed
 from api.times import time_ms
 from schemas.errors import DataError
 from schemas.series import COUNTER_SUFFIXES, Kind, Series, make_series
 
-NAME_CHARACTERS_MAX = 1024
-LABELS_MAX = 64
-
-
 _lines = msgspec.json.Decoder()
-
-
-class Parsed(NamedTuple):
-    series: list[Series]
-    times: list[int]
-    values: list[float]
-    rejected: list[dict[str, Any]]
-    all_timed: bool  # every sample carried its own time, so the same body again is a repeat
 
 
 def parse_json_samples(body: bytes, *, now_ms: int, future_ms: int) -> Parsed:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from api.ingest.json_samples import Parsed
+from api.ingest.parsed import Parsed
 from log.base import Log
 from schemas.batch import encode_batch, make_batch
 from schemas.series import Series, partition_of

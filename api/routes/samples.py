@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.context import Context, json_response
+from api.ingest.body import decompressed
 from api.ingest.json_samples import parse_json_events, parse_json_samples
 
 
@@ -23,7 +24,8 @@ class SampleRoutes:
 
     async def _take(self, request: Request, parse) -> Response:
         context = self._context
-        body = await context.body(request)
+        limit = context.settings.body_max
+        body = decompressed(await context.body(request), request.headers.get("content-encoding", ""), limit)
         parsed = parse(body, now_ms=context.now_ms(), future_ms=context.settings.future_ms)
         digest = 0
         if parsed.all_timed:

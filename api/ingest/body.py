@@ -1,0 +1,54 @@
+"""Bodies as they come over the wire: bounded before and after decompression."""
+
+from __future__ import annotations
+
+import zlib
+
+import cramjam
+from starlette.exceptions import HTTPException
+
+from schemas.errors import DataError
+
+
+def decompressed(data: bytes, encoding: str, limit: int) -> bytes:
+    """Return the body; raises HTTPException 413 over ``limit`` bytes, 415 for an unknown encoding, DataError."""
+    encoding = encoding.strip().lower()
+    try:
+        if encoding in ("", "identity"):
+            return data
+        if encoding == "gzip":
+            machine = zlib.decompressobj(wbits=31)
+            out = machine.decompress(data, limit + 1)
+            if len(out) <= limit and not machine.eof:
+                raise DataError("cannot decompress the body: it ends too early")
+        elif encoding == "snappy":
+            if _declared(data) > limit:
+                raise _too_large(limit)
+            out = bytes(cramjam.snappy.decompress_raw(data))
+        elif encoding == "zstd":
+            room = bytearray(limit + 1)
+            out = bytes(room[: cramjam.zstd.decompress_into(data, room)])
+        else:
+            raise HTTPException(415, f"cannot read Content-Encoding {encoding[:20]!r}: want gzip, zstd or snappy")
+    except (zlib.error, cramjam.DecompressionError, ValueError) as error:
+        if "buffer" in str(error).lower() and encoding == "zstd":
+            raise _too_large(limit) from error
+        raise DataError(f"cannot decompress the body as {encoding}: {str(error)[:100]}") from error
+    if len(out) > limit:
+        raise _too_large(limit)
+    return out
+
+
+def _too_large(limit: int) -> HTTPException:
+    return HTTPException(413, f"cannot take a body over {limit} bytes (limits.body); send smaller batches")
+
+
+def _declared(data: bytes) -> int:
+    """Return the length that a raw snappy block says it has."""
+    length = shift = 0
+    for byte in data[:5]:
+        length |= (byte & 127) << shift
+        if byte < 128:
+            return length
+        shift += 7
+    raise DataError("cannot decompress the body as snappy: it does not begin with a length")

@@ -1,0 +1,213 @@
+"""Each protocol's parser: reads what its clients write, and refuses the rest without harm."""
+
+import gzip
+import struct
+
+import cramjam
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from starlette.exceptions import HTTPException
+
+from api.ingest.body import decompressed
+from api.ingest.collectd import parse_collectd
+from api.ingest.influx import parse_influx
+from api.ingest.json_samples import parse_json_events, parse_json_samples
+from api.ingest.otlp import parse_otlp
+from api.ingest.parsed import Door
+from api.ingest.remote_write import RemoteWrite
+from schemas.errors import DataError
+
+NOW_MS = 1_800_000_000_000
+
+
+def door():
+    return Door(entity_labels=("host", "instance"), now_ms=NOW_MS, future_ms=600_000)
+
+
+def varint(number):
+    number &= 2**64 - 1
+    out = b""
+    while number > 127:
+        out += bytes([number & 127 | 128])
+        number >>= 7
+    return out + bytes([number])
+
+
+def field(number, data):
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def write_request(series):
+    """Return a WriteRequest of (labels, [(ms, value)]), as Prometheus encodes it."""
+    out = b""
+    for labels, samples in series:
+        body = b"".join(field(1, field(1, k.encode()) + field(2, v.encode())) for k, v in labels.items())
+        for at_ms, value in samples:
+            body += field(2, b"\x09" + struct.pack("<d", value) + b"\x10" + varint(at_ms))
+        out += field(1, body)
+    return out
+
+
+names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.dictionaries(names, names, max_size=4),
+            st.lists(st.tuples(st.integers(-(10**12), NOW_MS), st.floats(allow_nan=False, allow_infinity=False))),
+        ),
+        max_size=5,
+    )
+)
+@settings(max_examples=100, deadline=None)
+def test_remote_write_comes_back_as_it_was_written(series):
+    series = [({"__name__": "m"} | labels, samples) for labels, samples in series]
+    parser = RemoteWrite()
+    for _ in range(2):  # the second time from memory
+        parsed = parser.parse(write_request(series), door())
+        assert not parsed.rejected
+        want = [(at, value) for _, samples in series for at, value in samples]
+        assert list(zip(parsed.times, parsed.values, strict=True)) == want
+
+
+def test_remote_write_knows_entities_counters_and_stale_markers():
+    stale = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
+    labels = {"__name__": "http_requests_total", "instance": "web-1:9090", "code": "200"}
+    parsed = RemoteWrite().parse(write_request([(labels, [(1000, 5.0), (2000, stale)])]), door())
+    (one,) = parsed.series
+    assert (one.entity, one.key, one.kind) == ("web-1:9090", 'http_requests_total{code="200"}', "counter")
+    assert parsed.values == [5.0] and not parsed.rejected
+
+
+def test_a_label_that_is_there_twice_is_refused():
+    pair = field(1, field(1, b"a") + field(2, b"1"))
+    name = field(1, field(1, b"__name__") + field(2, b"m"))
+    body = field(1, name + pair + pair + field(2, b"\x09" + struct.pack("<d", 1.0)))
+    assert "twice" in RemoteWrite().parse(body, door()).rejected[0]["error"]
+
+
+def test_influx_lines_as_telegraf_writes_them():
+    text = rb"""
+# a comment
+cpu,host=web-1,cpu=cpu\ total usage_idle=98.5,usage_user=1i 1700000000000000000
+disk,host=web-1,path=/a\,b used=12u,label="a b, c=d",ok=true 1700000000000000000
+temperature value=21.5
+broken
+cpu,host=web-1 x=abc 1
+"""
+    parsed = parse_influx(text, door())
+    got = [(s.entity, s.key, v) for s, v in zip(parsed.series, parsed.values, strict=True)]
+    assert got == [
+        ("web-1", 'cpu_usage_idle{cpu="cpu total"}', 98.5),
+        ("web-1", 'cpu_usage_user{cpu="cpu total"}', 1.0),
+        ("web-1", 'disk_used{path="/a,b"}', 12.0),
+        ("web-1", 'disk_ok{path="/a,b"}', 1.0),
+        ("unknown", "temperature", 21.5),
+    ]
+    assert parsed.times[0] == 1_700_000_000_000 and parsed.times[-1] == NOW_MS and not parsed.all_timed
+    assert len(parsed.rejected) == 2
+
+
+def test_collectd_values():
+    body = [
+        {
+            "values": [3, 4.5],
+            "dstypes": ["derive", "gauge"],
+            "dsnames": ["rx", "value"],
+            "time": 1700000000.5,
+            "interval": 10,
+            "host": "db-1",
+            "plugin": "interface",
+            "plugin_instance": "eth0",
+            "type": "if_octets",
+            "type_instance": "",
+        }
+    ]
+    parsed = parse_collectd(msgspec.json.encode(body), door())
+    got = [(s.entity, s.key, s.kind) for s in parsed.series]
+    assert got == [
+        ("db-1", 'interface_if_octets_rx{instance="eth0"}', "counter"),
+        ("db-1", 'interface_if_octets{instance="eth0"}', "gauge"),
+    ]
+    assert parsed.times == [1_700_000_000_500] * 2
+
+
+def test_otlp_json():
+    at = {"timeUnixNano": "1700000000000000000"}
+    metrics = [
+        {"name": "load", "gauge": {"dataPoints": [{**at, "asDouble": 1.5}]}},
+        {
+            "name": "jobs",
+            "sum": {"aggregationTemporality": 2, "isMonotonic": True, "dataPoints": [{**at, "asInt": "7"}]},
+        },
+        {
+            "name": "latency",
+            "histogram": {
+                "aggregationTemporality": 2,
+                "dataPoints": [{**at, "count": "3", "sum": 6.0, "bucketCounts": ["1", "2"], "explicitBounds": [2.0]}],
+            },
+        },
+    ]
+    resource = {"attributes": [{"key": "host.name", "value": {"stringValue": "h1"}}]}
+    body = {"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": metrics}]}]}
+    parsed = parse_otlp(msgspec.json.encode(body), door(), as_json=True)
+    got = {(s.entity, s.key, s.kind): v for s, v in zip(parsed.series, parsed.values, strict=True)}
+    assert got == {
+        ("h1", "load", "gauge"): 1.5,
+        ("h1", "jobs", "counter"): 7.0,
+        ("h1", "latency_count", "counter"): 3.0,
+        ("h1", "latency_sum", "counter"): 6.0,
+        ("h1", 'latency_bucket{le="2"}', "counter"): 1.0,
+        ("h1", 'latency_bucket{le="+Inf"}', "counter"): 3.0,
+    }
+
+
+PARSERS = {
+    "remote_write": lambda body: RemoteWrite().parse(body, door()),
+    "influx": lambda body: parse_influx(body, door()),
+    "collectd": lambda body: parse_collectd(body, door()),
+    "otlp": lambda body: parse_otlp(body, door(), as_json=False),
+    "otlp json": lambda body: parse_otlp(body, door(), as_json=True),
+    "samples": lambda body: parse_json_samples(body, now_ms=NOW_MS, future_ms=0),
+    "events": lambda body: parse_json_events(body, now_ms=NOW_MS, future_ms=0),
+}
+PIECES = st.one_of(
+    st.binary(max_size=60),
+    st.sampled_from([b"{", b"[", b'"', b"\\", b"=", b",", b" ", b"\n", b"1e999", b"NaN", b"\x0a\xff\xff\xff\xff\x0f"]),
+)
+
+
+@pytest.mark.parametrize("name", PARSERS)
+@given(body=st.lists(PIECES, max_size=8).map(b"".join))
+@example(body=b"[" * 100_000)
+@example(body=b"\x0a" * 50)
+@example(body=b'{"a":' * 50_000)
+@settings(max_examples=400, deadline=None)
+def test_whatever_comes_is_read_or_refused_cleanly(name, body):
+    try:
+        parsed = PARSERS[name](body)
+    except DataError:
+        return
+    assert len(parsed.series) == len(parsed.times) == len(parsed.values)
+
+
+def test_bodies_are_bounded_after_decompression():
+    plain = b"x" * 1000
+    for encoding, packed in (
+        ("gzip", gzip.compress(plain)),
+        ("snappy", bytes(cramjam.snappy.compress_raw(plain))),
+        ("zstd", bytes(cramjam.zstd.compress(plain))),
+    ):
+        assert decompressed(packed, encoding, 1000) == plain
+        with pytest.raises(HTTPException) as refused:
+            decompressed(packed, encoding, 999)
+        assert refused.value.status_code == 413, encoding
+        with pytest.raises(DataError):
+            decompressed(packed[: len(packed) // 2], encoding, 1000)
+        with pytest.raises(DataError):
+            decompressed(b"\xff\xff\xff\xff\xff\xff not this", encoding, 1000)
+    with pytest.raises(HTTPException):
+        decompressed(plain, "br", 1000)

@@ -28,8 +28,9 @@ def parse_otlp(body: bytes, door: Door, *, as_json: bool) -> Parsed:
         raise DataError(f"cannot read OTLP metrics: {str(error)[:200]}") from error
     for resource in request.resource_metrics:
         common = {a.key: _text(a.value) for a in resource.resource.attributes}
-        # The specification's names, as the ones by which entities are found.
-        for ours, theirs in (("service", "service.name"), ("host", "host.name"), ("instance", "service.instance.id")):
+        # The specification's names, as the ones by which entities are found; not service.instance.id, which SDKs make
+        # anew with each start.
+        for ours, theirs in (("service", "service.name"), ("host", "host.name")):
             if theirs in common and ours not in common:
                 common[ours] = common.pop(theirs)
         for scope in resource.scope_metrics:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ class ApiSettings:
     partitions: int
     rollups_ms: dict[str, int]  # tumbling rollups held in the store, name → size
     rollups: tuple[str, ...]  # every rollup that may be asked for
+    retention_s: Mapping[str, int | None] = field(default_factory=dict)  # seconds by rollup, None: for ever
     body_max: int = 16 * 1024 * 1024
     future_ms: int = 600_000
     entity_labels: tuple[str, ...] = ("host", "instance", "service")

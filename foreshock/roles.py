@@ -28,7 +28,8 @@ from stream.collect.loop import collect
 from stream.models.engine import EngineSettings
 from stream.models.periods import Periods
 from stream.settings import StreamSettings
-from stream.window.spec import in_memory, parse_rollup
+from stream.window.calendar import long_windows
+from stream.window.spec import parse_rollup
 from stream.worker import StreamWorker
 
 logger = logging.getLogger("foreshock")
@@ -53,17 +54,20 @@ def stream_settings(settings: Settings) -> StreamSettings:
             horizons_ms=tuple(sorted(duration_ms(horizon) for horizon in settings.models.horizons)),
             alarms_per_day=settings.models.alarms_per_day,
         ),
+        long_windows=tuple(long_windows(settings.windows.rollups, settings.windows.timezone)),
+        retention_s=settings.windows.retention_s,
         periods=Periods(settings.windows.timezone, settings.periods.country or None),
     )
 
 
 def api_settings(settings: Settings) -> ApiSettings:
-    specs = [spec for spec in map(parse_rollup, settings.windows.rollups) if in_memory(spec)]
+    specs = [parse_rollup(name) for name in settings.windows.rollups]
     page = Path(__file__).parent.parent / "ui"
     return ApiSettings(
         partitions=settings.broker.partitions,
         rollups_ms={spec.name: spec.size_ms for spec in specs if spec.size_ms == spec.hop_ms},
         rollups=tuple(spec.name for spec in specs),
+        retention_s=settings.windows.retention_s,
         body_max=settings.limits.body,
         future_ms=duration_ms(settings.limits.future),
         entity_labels=tuple(settings.entities.labels),

@@ -13,6 +13,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from schemas.errors import SettingsError
 
+FOR_EVER = "forever"
+# The finer, the sooner forgotten; what is not named here is kept for ever.
+RETENTION = {"samples": "7d", "10s": "30d", "1m": "90d", "5m": "400d", "5m/1m": "90d"}
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 
 
@@ -56,6 +59,13 @@ class Windows:
     @property
     def lateness_ms(self) -> int:
         return duration_ms(self.lateness)
+
+    @property
+    def retention_s(self) -> dict[str, int | None]:
+        """Return how many seconds each rollup, and raw ``samples``, are kept; None: for ever."""
+        kept = {name: text for name, text in RETENTION.items() if name == "samples" or name in self.rollups}
+        given = kept | self.retention
+        return {name: None if text == FOR_EVER else duration_ms(text) // 1000 for name, text in given.items()}
 
 
 @dataclass(frozen=True)
@@ -196,6 +206,19 @@ def _check(settings: Settings, text: str) -> None:
         if not re.fullmatch(r"[1-9]\d*(s|m|h|d|w|mo)(/[1-9]\d*(s|m|h|d))?", rollup):
             raise SettingsError(
                 f"cannot use windows.rollups={rollup!r}{_line(text, 'rollups')}: want e.g. 10s or 5m/1m"
+            )
+    for name, value in settings.windows.retention.items():
+        where = _line(text, name) or _line(text, "retention")
+        if name != "samples" and name not in settings.windows.rollups:
+            known = ", ".join(["samples", *settings.windows.rollups])
+            raise SettingsError(f"cannot use windows.retention.{name}{where}: no such rollup; want one of {known}")
+        try:
+            kept = value == FOR_EVER or duration_ms(value) >= 1000
+        except (ValueError, AttributeError, TypeError):
+            kept = False
+        if not kept:
+            raise SettingsError(
+                f"cannot use windows.retention.{name}={value!r}{where}: want 1s or more, such as 30d, or {FOR_EVER}"
             )
     try:
         ZoneInfo(settings.windows.timezone)

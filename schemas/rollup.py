@@ -47,6 +47,19 @@ class Rollup(msgspec.Struct):
     version: int
     late: bool = False
 
+    def where(self, rows: np.ndarray) -> Rollup:
+        """Return some of the rows, without their sketches."""
+        columns = {name: getattr(self, name)[rows] for name in _ROW_COLUMNS}
+        return Rollup(
+            rollup=self.rollup,
+            sketch_offsets=np.zeros(len(rows) + 1, np.int64),
+            sketch_keys=np.zeros(0, np.int16),
+            sketch_counts=np.zeros(0, np.uint32),
+            version=self.version,
+            late=self.late,
+            **columns,
+        )
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -62,6 +75,9 @@ class Rollup(msgspec.Struct):
     def rate(self) -> np.ndarray:
         """Increase per second, NaN but for counters."""
         return self.increase / ((self.end_ms - self.start_ms) / 1000)
+
+
+_ROW_COLUMNS = ("start_ms", "end_ms", "ids", "count", "first_ms", "last_ms", *FLOATS)
 
 
 class RollupMessage(msgspec.Struct):
@@ -84,7 +100,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(RollupMessage)
 
 
-def encode_rollup(rollup: Rollup, part: slice, unique_ids: np.ndarray, series: msgspec.Raw) -> bytes:
+def encode_rollup(rollup: Rollup, part: slice | np.ndarray, unique_ids: np.ndarray, series: msgspec.Raw) -> bytes:
     """Return the message for the log, of some rows.
 
     unique_ids : uint64, rising, every id of the rollup; series : their definitions in that order, by ``encode_series``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 from schemas.rollup import Rollup
 from schemas.series import Series
 from store.base import Columns, Store
+from store.retention import apply_retention
 from store.thread import StoreThread
 
 _STAT_SQL = {name: name for name in ("min", "max", "sum", "count", "first", "last", "p50", "p95", "p99")} | {
@@ -48,7 +50,7 @@ class RangeResult(NamedTuple):
 class Repository:
     def __init__(self, store: Store) -> None:
         self.thread = StoreThread(store)
-        self._store, self._run = store, self.thread.run
+        self.store, self._store, self._run = store, store, self.thread.run
         self._series: dict[int, Series] = {}
 
     async def open(self) -> None:
@@ -80,15 +82,28 @@ class Repository:
         return self._series
 
     async def write(
-        self, rollups: list[Rollup], series: list[Series], raw: list[tuple[np.ndarray, ...]], checkpoint: dict[str, Any]
+        self,
+        rollups: list[Rollup],
+        series: list[Series],
+        raw: list[tuple[np.ndarray, ...]],
+        checkpoint: dict[str, Any],
+        touched: Columns | None = None,
     ) -> None:
-        """Write all of it, the checkpoint last: when it is durable, so is everything it stands for."""
-        await self._run(self._write, rollups, series, raw, checkpoint)
+        """Write all of it, the checkpoint last: when it is durable, so is everything it stands for.
+
+        touched : rows of the table of that name, the longer windows that the rollups belong to.
+        """
+        await self._run(self._write, rollups, series, raw, checkpoint, touched)
         for one in series:
             self._series[one.series_id] = one
 
     def _write(
-        self, rollups: list[Rollup], series: list[Series], raw: list[tuple[np.ndarray, ...]], checkpoint: dict[str, Any]
+        self,
+        rollups: list[Rollup],
+        series: list[Series],
+        raw: list[tuple[np.ndarray, ...]],
+        checkpoint: dict[str, Any],
+        touched: Columns | None,
     ) -> None:
         if series:
             columns: Columns = {
@@ -105,11 +120,26 @@ class Repository:
             self._store.insert("samples", {"series_id": ids, "timestamp_ms": times, "value": values})
         if rollups:
             self._store.insert("rollups", _rollup_columns(rollups))
+        if touched:
+            self._store.insert("touched", touched)
         self._store.insert("checkpoints", {name: [value] for name, value in checkpoint.items()})
 
     async def ping(self) -> None:
         """Ask the store for nothing; raises SourceError when it is away."""
         await self._run(self._store.select, "SELECT 1 AS one")
+
+    async def earliest(self, rollup: str, series: list[Series]) -> int | None:
+        """Return the start of the oldest window kept of any of the series, epoch ms; None where there is none."""
+        sql = (
+            "SELECT min(start_ms) AS low, count() AS n FROM rollups"
+            " WHERE rollup = {rollup:String} AND series_id IN {ids:Array(UInt64)}"
+        )
+        rows = await self._run(self._store.select, sql, {"rollup": rollup, "ids": [s.series_id for s in series]})
+        return int(rows["low"][0]) if int(rows["n"][0]) else None
+
+    async def apply_retention(self, retention_s: Mapping[str, int | None], now_ms: int) -> None:
+        """Make the store keep rows as long as the configuration says (store.retention)."""
+        await self._run(apply_retention, self._store, retention_s, now_ms)
 
     async def seen(self) -> list[tuple[str, int, int]]:
         """Return (entity, first, last seen in epoch ms) of each entity with a closed window."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stream.models.engine import EngineSettings
 from stream.models.periods import Periods
+from stream.window.calendar import LongWindow
 
 
 @dataclass(frozen=True)
@@ -18,5 +20,8 @@ class StreamSettings:
     model_rollups: tuple[str, ...] = ()  # a model each
     engine: EngineSettings = field(default_factory=EngineSettings)
     periods: Periods = field(default_factory=Periods)
+    long_windows: tuple[LongWindow, ...] = ()  # merged in the store
+    long_interval_s: float = 5.0
+    retention_s: Mapping[str, int | None] = field(default_factory=dict)
     snapshot_interval_ms: int = 60_000
     cards_interval_ms: int = 5_000

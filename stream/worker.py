@@ -17,6 +17,7 @@ from schemas.topics import ROLLUPS, SAMPLES
 from store.repository import Repository
 from stream.agents.scoring import PartitionScorer
 from stream.agents.windowing import PartitionWorker
+from stream.jobs.longer import LongerRollups
 from stream.settings import StreamSettings
 
 logger = logging.getLogger("foreshock.stream")
@@ -39,7 +40,15 @@ class StreamWorker:
         self.windows: dict[int, PartitionWorker] = {}
         self.scorers: dict[int, PartitionScorer] = {}
         self.failed = asyncio.Event()
-        self._ticker: asyncio.Task | None = None
+        self._longer = LongerRollups(
+            settings.long_windows,
+            log=log,
+            repository=repository,
+            partitions=settings.partitions,
+            lateness_ms=settings.lateness_ms,
+            now_ms=now_ms,
+        )
+        self._tasks: list[asyncio.Task] = []
         self.app: Any = faust.App(
             "foreshock",
             broker=faust_url(broker_url),
@@ -100,8 +109,9 @@ class StreamWorker:
                     logger.exception("cannot write before giving up %s: its next owner reads it from the log", tp)
 
     async def start(self) -> None:
+        await self._repository.apply_retention(self._settings.retention_s, self._now_ms())
         await self.app.start()
-        self._ticker = asyncio.create_task(self._tick())
+        self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._merge_longer())]
 
     async def _tick(self) -> None:
         while True:
@@ -112,9 +122,20 @@ class StreamWorker:
                 except Exception:
                     logger.exception("cannot write to the store; again in a second, the log keeps everything")
 
+    async def _merge_longer(self) -> None:
+        """The owner of the first partition merges, so that in a cluster one does, whoever dies."""
+        while True:
+            await asyncio.sleep(self._settings.long_interval_s)
+            if 0 in self.windows:
+                try:
+                    await self._longer.run()
+                except Exception:
+                    logger.exception("cannot merge longer rollups; again in %s s", self._settings.long_interval_s)
+
     async def stop(self) -> None:
-        if self._ticker:
-            self._ticker.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.app.stop()
         for worker in self._workers():
             await worker.close()
@@ -127,6 +148,7 @@ class StreamWorker:
         total: Counter[str] = Counter()
         for worker in self._workers():
             total.update(worker.counters)
+        total["longer_windows"] += self._longer.merged
         return dict(total)
 
     def watermarks(self) -> dict[int, int]:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from api.context import Context, json_response
 from api.times import time_ms
 from schemas.errors import DataError
+from schemas.series import Series
 from store.repository import SERIES_MAX, STATS
 
 POINTS_MAX = 100_000
@@ -39,7 +40,8 @@ class RangeRoutes:
             raise DataError(
                 f"cannot answer {len(series)} series at once: want at most {SERIES_MAX}; name entity or metric"
             )
-        rollup = self._rollup(query.get("rollup", "auto"), query.get("points", "1000"), to_ms - from_ms)
+        choice = self._rollups(query.get("rollup", "auto"), query.get("points", "1000"), to_ms - from_ms)
+        rollup = await self._kept(choice, series, from_ms, now)
         found = await context.repository.range(from_ms, to_ms, series, stat, rollup)
         starts, values = found.starts_ms, found.values
         names = [s.key for s in series]
@@ -71,17 +73,31 @@ class RangeRoutes:
         answer = {"rollup": rollup, "stat": stat, "labels": labels, "data": rows, "flags": flags}
         return json_response(answer | {"periods": self._periods(from_ms, to_ms)})
 
-    def _rollup(self, asked: str, points: str, span_ms: int) -> str:
+    async def _kept(self, choice: list[str], series: list[Series], from_ms: int, now_ms: int) -> str:
+        """Return the first of the rollups, finest first, that is still kept as far back as a coarser one is."""
+        settings = self._context.settings
+        for rollup, coarser in zip(choice, choice[1:], strict=False):
+            kept_s = settings.retention_s.get(rollup)
+            if kept_s is None or from_ms >= now_ms - kept_s * 1000:
+                return rollup
+            first = await self._context.repository.earliest(rollup, series)
+            coarse = await self._context.repository.earliest(coarser, series)
+            if coarse is None or (first is not None and max(coarse, from_ms) >= first - settings.rollups_ms[coarser]):
+                return rollup
+        return choice[-1]
+
+    def _rollups(self, asked: str, points: str, span_ms: int) -> list[str]:
+        """Return the rollup asked for, or those that fit ``points``, finest first."""
         settings = self._context.settings
         if asked != "auto":
             if asked not in settings.rollups:
                 raise DataError(f"cannot use rollup={asked[:20]!r}: want auto, {', '.join(settings.rollups)}")
-            return asked
+            return [asked]
         if not points.isascii() or not points.isdigit() or not 0 < int(points[:9]) <= POINTS_MAX:
             raise DataError(f"cannot use points={points[:20]!r}: want 1 to {POINTS_MAX}")
         by_size = sorted(settings.rollups_ms.items(), key=lambda item: item[1])
         fitting = [name for name, size_ms in by_size if span_ms / size_ms <= int(points)]
-        return fitting[0] if fitting else by_size[-1][0]
+        return fitting or [by_size[-1][0]]
 
     def _periods(self, from_ms: int, to_ms: int) -> list[dict[str, object]]:
         """Return the traffic periods of an interval, looked at every hour, or so often that it stays bounded."""

@@ -14,14 +14,16 @@ from schemas.batch import NO_ADVANCE, SampleBatch, columns, decode_batch, encode
 from schemas.rollup import Rollup, encode_rollup, encode_series
 from schemas.series import Series
 from schemas.topics import EVENTS_REJECTED, ROLLUPS, SAMPLES
+from store.longer import touched_columns
 from store.repository import Repository
+from stream.jobs.longer import touched_by
+from stream.rollup.message import whole_windows
 from stream.settings import StreamSettings
 from stream.window.merge import merge
 from stream.window.partition import PartitionWindows
 from stream.window.spec import in_memory, parse_rollup
 
 ENCODED_MAX = 64  # lists of series definitions, encoded, kept for the windows to come
-MESSAGE_ROWS = 20_000
 
 
 class PartitionWorker:
@@ -140,7 +142,7 @@ class PartitionWorker:
                 self._encoded.clear()
             series = [self._series(i) or Series(i, "", f"series-{i}", {}) for i in unique.tolist()]
             names = self._encoded[key] = encode_series(series)
-        for part in _messages(rollup):
+        for part in whole_windows(rollup):
             await self._log.append(ROLLUPS, self.partition, encode_rollup(rollup, part, unique, names))
         self._rollups.append(rollup)
 
@@ -177,7 +179,11 @@ class PartitionWorker:
             resume_offset = min(resume_offset, self._owed_since)
         checkpoint = {"topic": SAMPLES, "partition": self.partition, "resume_offset": resume_offset}
         checkpoint |= {"floor_ms": floor_ms, "watermark_ms": watermark_ms, "version": self._windows.last_offset}
-        await self._repository.write(self._rollups, list(self._unsaved.values()), self._raw, checkpoint)
+        touched: set[tuple[str, int, int]] = set()
+        for rollup in self._rollups:
+            touched |= touched_by(self._settings.long_windows, rollup.rollup, rollup.start_ms)
+        rows = touched_columns(sorted(touched), self.partition, self._now_ms()) if touched else None
+        await self._repository.write(self._rollups, list(self._unsaved.values()), self._raw, checkpoint, rows)
         self._rollups, self._raw, self._unsaved = [], [], {}
 
     async def close(self) -> None:
@@ -188,17 +194,3 @@ class PartitionWorker:
     @property
     def watermark_ms(self) -> int:
         return self._windows.watermark_ms if self._windows else -(2**62)
-
-
-def _messages(rollup: Rollup) -> list[slice]:
-    """Return the rows of each message: whole windows, some MESSAGE_ROWS at a time."""
-    if len(rollup) <= MESSAGE_ROWS:
-        return [slice(0, len(rollup))]
-    edges = np.flatnonzero(np.diff(rollup.start_ms)) + 1
-    cuts, out = [*edges.tolist(), len(rollup)], []
-    begin = 0
-    for at, cut in enumerate(cuts):
-        if at == len(cuts) - 1 or cuts[at + 1] - begin > MESSAGE_ROWS:
-            out.append(slice(begin, cut))
-            begin = cut
-    return out

@@ -121,3 +121,19 @@ def test_events_are_counted(url):
     assert httpx.post(f"{url}/api/v1/events", json={"events": events}).json()["accepted"] == 7
     query = {"entity": "e-1", "rollup": "10s", "stat": "count", "from": at - 60_000, "to": at + 60_000}
     eventually(lambda: [row[1] for row in httpx.get(f"{url}/api/v1/range", params=query).json()["data"]], [7.0])
+
+
+def test_hours_and_days_are_merged_from_a_history_and_follow_late_samples(url, machine):
+    def counts(rollup):
+        query = {"entity": "m-1", "metric": "cpu", "rollup": rollup, "stat": "count", "from": machine - DAY}
+        return [row for row in httpx.get(f"{url}/api/v1/range", params=query).json()["data"] if row[0] >= machine]
+
+    eventually(lambda: counts("1h"), [[machine + hour * 3_600_000, 60] for hour in range(48)], seconds=40)
+    eventually(lambda: counts("1d"), [[machine + day * DAY, 1440] for day in range(2)], seconds=40)
+    late = {"entity": "m-1", "metric": "cpu", "timestamp": machine + 90_000, "value": 1e6}
+    assert httpx.post(f"{url}/api/v1/samples", json=late).status_code == 202
+    eventually(lambda: counts("1d"), [[machine, 1441], [machine + DAY, 1440]], seconds=40)
+    assert counts("1h")[0] == [machine, 61]
+    auto = {"entity": "m-1", "metric": "cpu", "from": machine - 300 * DAY, "stat": "max", "points": 400}
+    answer = httpx.get(f"{url}/api/v1/range", params=auto).json()
+    assert answer["rollup"] == "1d" and answer["data"][0] == [machine, 1e6]

@@ -27,6 +27,11 @@ def test_defaults_and_environment(tmp_path):
         ("[windows]\nlateness = 'soon'\n", r"lateness \(line 2\): 'soon' is no duration"),
         ("[windows]\nrollups = ['7 parsecs']\n", r"7 parsecs"),
         ("[windows]\ntimezone = 'Mars/Base'\n", r"Mars/Base"),
+        (
+            "[windows.retention]\n2m = '1d'\n",
+            r"windows\.retention\.2m \(line 2\): no such rollup; want one of samples, 10s",
+        ),
+        ("[windows.retention]\n10s = 'a week'\n", r"windows\.retention\.10s='a week' \(line 2\): want 1s or more"),
         ("windows = 3\n", r"want a \[table\]"),
         ("[windows\n", r"cannot read configuration"),
     ],

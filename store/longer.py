@@ -1,0 +1,153 @@
+"""Longer rollups merged from shorter ones inside the store, and which of them are due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from schemas.rollup import Rollup
+from store.base import Columns
+from store.repository import Repository
+
+SOURCE_ROWS_MAX = 200_000  # merged by one statement
+DUE_MAX = 100
+# Two machines' clocks may differ by so much: a window is merged once more rather than once too few.
+CLOCK_SKEW_MS = 5_000
+_GAMMA = 1.01 / 0.99  # of stream.rollup.sketch; a test holds both to the same figures
+
+
+class Due(NamedTuple):
+    rollup: str
+    start_ms: int
+    end_ms: int
+    before: bool  # it was merged before
+
+
+_DUE = """
+SELECT rollup, start_ms, end_ms, done FROM
+    (SELECT rollup, start_ms, max(end_ms) AS end_ms, max(touched_ms) AS last
+     FROM touched GROUP BY start_ms, rollup) AS t
+    LEFT JOIN (SELECT rollup, start_ms, max(merged_ms) AS done FROM merged GROUP BY start_ms, rollup) AS m
+    USING (rollup, start_ms)
+WHERE last + {skew:Int64} > done AND end_ms <= {until:Int64} AND last <= {settled:Int64}
+ORDER BY end_ms - start_ms, start_ms LIMIT {most:UInt64}"""
+
+
+def _quantile(q: float) -> str:
+    """Nearest rank on the merged sketch, as stream.rollup.sketch.quantiles."""
+    key = f"keys[arrayFirstIndex(c -> c >= greatest(1, ceil({q} * n)), running)]"
+    size = f"2 * exp((abs({key}) - 8192) * {np.log(_GAMMA)!r}) / {_GAMMA + 1!r}".replace("np.float64", "")
+    return f"greatest(low, least(high, if({key} = 0, 0, sign({key}) * {size})))"
+
+
+# Mean and deviation are combined by Chan, Golub, LeVeque (1979); each increase counts from the sample before it.
+_MERGE = f"""
+INSERT INTO rollups (rollup, series_id, start_ms, end_ms, version, count, sum, min, max, sumsq, first, last, first_ms,
+    last_ms, increase, p50, p95, p99, sketch_keys, sketch_counts)
+SELECT {{rollup:String}}, series_id, {{starts:Array(Int64)}}[window], {{ends:Array(Int64)}}[window],
+    newest, n, total, low, high, m2 + arraySum((c, s) -> c * pow(s / c - total / n, 2), counts, sums),
+    head, tail, head_ms, tail_ms, rise,
+    {_quantile(0.5)}, {_quantile(0.95)}, {_quantile(0.99)}, keys, arrayMap(c -> toUInt32(c), amounts)
+FROM
+(
+    SELECT series_id, window, max(version) AS newest, sum(count) AS n, sum(sum) AS total, min(min) AS low,
+        max(max) AS high, sum(sumsq) AS m2, groupArray(count) AS counts, groupArray(sum) AS sums,
+        argMin(first, first_ms) AS head, argMax(last, last_ms) AS tail, min(first_ms) AS head_ms,
+        max(last_ms) AS tail_ms, sum(increase) AS rise,
+        sumMap(sketch_keys, sketch_counts) AS sketch, sketch.1 AS keys, sketch.2 AS amounts,
+        arrayCumSum(amounts) AS running
+    FROM
+    (
+        SELECT *, arrayJoin(arrayFilter(
+            i -> {{starts:Array(Int64)}}[i] <= start_ms AND start_ms < {{ends:Array(Int64)}}[i],
+            arrayEnumerate({{starts:Array(Int64)}}))) AS window
+        FROM rollups FINAL
+        WHERE rollup = {{source:String}} AND start_ms >= {{start:Int64}} AND start_ms < {{end:Int64}}
+            AND series_id % {{chunks:UInt64}} = {{chunk:UInt64}}
+    )
+    GROUP BY series_id, window
+)"""  # noqa: S608 - numbers of ours
+
+_READ = ("count", "sum", "min", "max", "sumsq", "first", "last", "first_ms", "last_ms", "increase", "p50", "p95", "p99")
+
+
+class LongerTable:
+    """Every method may be called again after a crash: the table ends the same."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._store, self._run = repository.store, repository.thread.run
+
+    async def touch_history(self, target: str, source: str, limit: int = 1_000_000) -> np.ndarray:
+        """Return the starts of stored source windows if nothing is known of the target yet, else nothing."""
+        known = await self._run(
+            self._store.select, "SELECT count() AS n FROM touched WHERE rollup = {rollup:String}", {"rollup": target}
+        )
+        if int(known["n"][0]):
+            return np.zeros(0, np.int64)
+        sql = "SELECT DISTINCT start_ms FROM rollups WHERE rollup = {rollup:String} ORDER BY start_ms LIMIT {n:UInt64}"
+        return (await self._run(self._store.select, sql, {"rollup": source, "n": limit}))["start_ms"]
+
+    async def touch(self, windows: Sequence[tuple[str, int, int]], *, partition: int, now_ms: int) -> None:
+        """Say of windows (rollup, start_ms, end_ms) that rows they are merged from were written."""
+        if windows:
+            await self._run(self._store.insert, "touched", touched_columns(windows, partition, now_ms))
+
+    async def due(self, now_ms: int, *, settle_ms: int) -> list[Due]:
+        """Return ended windows to merge, short before long; ones touched within ``settle_ms`` wait a little."""
+        parameters = {"skew": CLOCK_SKEW_MS, "until": now_ms, "settled": now_ms - settle_ms, "most": DUE_MAX}
+        rows = await self._run(self._store.select, _DUE, parameters)
+        columns = (rows["start_ms"].tolist(), rows["end_ms"].tolist(), rows["done"].tolist())
+        return [Due(name, s, e, done > 0) for name, s, e, done in zip(rows["rollup"], *columns, strict=True)]
+
+    async def merge(self, due: Sequence[Due], source: str, now_ms: int) -> None:
+        """Merge windows of one rollup, at most DUE_MAX, of every series, from their source's rows."""
+        starts, ends = [one.start_ms for one in due], [one.end_ms for one in due]
+        window = {"source": source, "start": min(starts), "end": max(ends)}
+        sql = (
+            "SELECT count() AS n FROM rollups WHERE rollup = {source:String}"
+            " AND start_ms >= {start:Int64} AND start_ms < {end:Int64}"
+        )
+        rows = int((await self._run(self._store.select, sql, window))["n"][0])
+        chunks = rows // SOURCE_ROWS_MAX + 1
+        for chunk in range(chunks):  # a statement each: other work of the store comes in between
+            parameters = window | {"rollup": due[0].rollup, "starts": starts, "ends": ends}
+            await self._run(self._store.execute, _MERGE, parameters | {"chunks": chunks, "chunk": chunk})
+        await self.done(due, now_ms)
+
+    async def done(self, due: Sequence[Due], now_ms: int) -> None:
+        """Say that all of the windows that was written before ``now_ms`` is in them."""
+        starts = np.array([one.start_ms for one in due], np.int64)
+        done = {"rollup": [one.rollup for one in due], "start_ms": starts, "merged_ms": np.full(len(due), now_ms)}
+        await self._run(self._store.insert, "merged", done)
+
+    async def read(self, due: Sequence[Due]) -> Rollup:
+        """Return the rows of merged windows of one rollup, without sketches, rising by start and series id."""
+        sql = (
+            f"SELECT series_id, start_ms, end_ms, version, {', '.join(_READ)} FROM rollups FINAL"  # noqa: S608 - of ours
+            " WHERE rollup = {rollup:String} AND start_ms IN {starts:Array(Int64)} ORDER BY start_ms, series_id"
+        )
+        parameters = {"rollup": due[0].rollup, "starts": [one.start_ms for one in due]}
+        rows = await self._run(self._store.select, sql, parameters)
+        n = len(rows["series_id"])
+        return Rollup(
+            rollup=due[0].rollup,
+            start_ms=np.asarray(rows["start_ms"], np.int64),
+            end_ms=np.asarray(rows["end_ms"], np.int64),
+            ids=np.asarray(rows["series_id"], np.uint64),
+            **{name: np.asarray(rows[name]) for name in _READ},
+            sketch_offsets=np.zeros(n + 1, np.int64),
+            sketch_keys=np.zeros(0, np.int16),
+            sketch_counts=np.zeros(0, np.uint32),
+            version=int(np.max(rows["version"])) if n else -1,
+            late=due[0].before,
+        )
+
+
+def touched_columns(windows: Sequence[tuple[str, int, int]], partition: int, now_ms: int) -> Columns:
+    """Return the rows of the table ``touched`` for windows (rollup, start_ms, end_ms)."""
+    n = len(windows)
+    names, starts, ends = zip(*windows, strict=True)
+    numbers = {"start_ms": np.array(starts, np.int64), "end_ms": np.array(ends, np.int64)}
+    return {"rollup": list(names)} | numbers | {"partition": np.full(n, partition), "touched_ms": np.full(n, now_ms)}

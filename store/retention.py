@@ -1,0 +1,42 @@
+"""How long rows are kept: ClickHouse TTLs, made to follow the configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from store.base import Store
+
+_END = "greatest(toDateTime(greatest(0, least(4294967295, intDiv(end_ms, 1000)))), written)"
+
+
+def apply_retention(store: Store, retention_s: Mapping[str, int | None], now_ms: int) -> None:
+    """Set the TTLs of ``rollups`` and ``samples``; does nothing where they are set so already.
+
+    retention_s : seconds by rollup, and for raw samples by ``samples``; None keeps for ever. A rollup's time counts
+        from its window's end, or from when it was written if that was later, so that a history which is fed in today
+        is not gone tomorrow. Raw samples' time counts from the sample.
+    """
+    assert all(re.fullmatch(r"samples|[0-9a-z/]+", name) for name in retention_s), "BUG: not checked"
+    wanted = ",".join(f"{name}={seconds}" for name, seconds in sorted(retention_s.items()))
+    known = store.select("SELECT value FROM applied FINAL WHERE name = 'retention'")["value"]
+    if known and known[0] == wanted:
+        return
+    kept = {name: seconds for name, seconds in retention_s.items() if seconds is not None}
+    samples = kept.pop("samples", None)
+    _modify(store, "rollups", [f"{_END} + INTERVAL {s} SECOND DELETE WHERE rollup = '{n}'" for n, s in kept.items()])
+    at = "toDateTime(greatest(0, least(4294967295, intDiv(timestamp_ms, 1000))))"
+    _modify(store, "samples", [] if samples is None else [f"{at} + INTERVAL {samples} SECOND"])
+    store.insert("applied", {"name": ["retention"], "value": [wanted], "applied_ms": [now_ms]})
+
+
+def _modify(store: Store, table: str, clauses: list[str]) -> None:
+    if clauses:
+        store.execute(f"ALTER TABLE {table} MODIFY TTL {', '.join(clauses)}")
+        return
+    made = store.select(
+        "SELECT create_table_query AS sql FROM system.tables WHERE database = currentDatabase() AND name = {t:String}",
+        {"t": table},
+    )["sql"]
+    if made and " TTL " in made[0].replace("\n", " "):
+        store.execute(f"ALTER TABLE {table} REMOVE TTL")

@@ -1,0 +1,95 @@
+"""Hourly, daily, weekly and monthly rollups: merged in the store soon after their windows end.
+
+What is due is told by the table ``touched``: whoever writes rows of a source says so, in the same write. A window is
+merged again whenever it was touched after its last merge, so late samples and restarts need nothing of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from log.base import Log
+from schemas.rollup import Rollup, encode_rollup, encode_series
+from schemas.series import Series, partition_of
+from schemas.topics import ROLLUPS
+from store.longer import CLOCK_SKEW_MS, Due, LongerTable
+from store.repository import Repository
+from stream.rollup.message import whole_windows
+from stream.window.calendar import LongWindow
+
+SETTLE_MS = 2_000  # a window that is being filled by a history waits until no source was written for so long
+
+
+def touched_by(windows: Sequence[LongWindow], rollup: str, starts: np.ndarray) -> set[tuple[str, int, int]]:
+    """Return (rollup, start_ms, end_ms) of the long windows that are merged from a rollup's windows at ``starts``."""
+    out: set[tuple[str, int, int]] = set()
+    for window in windows:
+        if window.source.name == rollup:
+            for start in np.unique(starts).tolist():
+                out |= {(window.spec.name, *edges) for edges in window.holding(start)}
+    return out
+
+
+class LongerRollups:
+    """One worker in the cluster runs it; two at once would do the same work twice and end the same."""
+
+    def __init__(
+        self,
+        windows: Sequence[LongWindow],
+        *,
+        log: Log,
+        repository: Repository,
+        partitions: int,
+        lateness_ms: int,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._windows = {window.spec.name: window for window in windows}
+        self._log, self._repository, self._partitions = log, repository, partitions
+        self._lateness_ms, self._now_ms = lateness_ms, now_ms
+        self._table = LongerTable(repository)
+        self._history_known = False
+        self.merged = 0
+
+    async def run(self) -> None:
+        """Merge all that is due, short windows before the longer ones that are merged from them."""
+        if not self._history_known:
+            for window in self._windows.values():
+                starts = await self._table.touch_history(window.spec.name, window.source.name)
+                await self._touch(window.source.name, starts)
+            self._history_known = True
+        while due := await self._table.due(self._now_ms() - self._lateness_ms, settle_ms=SETTLE_MS):
+            # Longer ones wait until they are asked for again: their source was touched just now.
+            await self._merge([one for one in due if (one.rollup, one.before) == (due[0].rollup, due[0].before)])
+
+    async def _merge(self, due: list[Due]) -> None:
+        window, began_ms = self._windows.get(due[0].rollup), self._now_ms()
+        if window is None:  # taken out of the configuration
+            await self._table.done(due, began_ms + CLOCK_SKEW_MS)
+            return
+        await self._table.merge(due, window.source.name, began_ms)
+        self.merged += len(due)
+        await self._touch(due[0].rollup, np.array([one.start_ms for one in due]))
+        await self._publish(await self._table.read(due))
+
+    async def _touch(self, rollup: str, starts: np.ndarray) -> None:
+        windows = touched_by(list(self._windows.values()), rollup, starts)
+        # Long windows are nobody's partition; -1 is the job's own.
+        await self._table.touch(sorted(windows), partition=-1, now_ms=self._now_ms())
+
+    async def _publish(self, rollup: Rollup) -> None:
+        """Hand the rows to whoever follows: the page, and the models of that rollup."""
+        series = self._repository.series
+        owner = {i: partition_of(s.entity, self._partitions) for i, s in series.items()} if self._partitions > 1 else {}
+        partition = np.array([owner.get(i, 0) for i in rollup.ids.tolist()], np.int64)
+        for number in np.unique(partition).tolist():
+            mine = rollup.where(np.flatnonzero(partition == number))
+            for part in whole_windows(mine):
+                unique = np.unique(mine.ids[part])
+                names = encode_series([series.get(i) or _unnamed(i) for i in unique.tolist()])
+                await self._log.append(ROLLUPS, number, encode_rollup(mine, part, unique, names))
+
+
+def _unnamed(series_id: int) -> Series:
+    return Series(series_id, "", f"series-{series_id}", {})

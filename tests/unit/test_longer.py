@@ -1,0 +1,179 @@
+"""Longer rollups merged inside a real store, against one calculation over all samples."""
+
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from schemas.series import make_series
+from store.chdb import ChdbStore
+from store.longer import LongerTable
+from store.repository import Repository
+from stream.jobs.longer import LongerRollups, touched_by
+from stream.rollup.aggregate import aggregate
+from stream.window.calendar import long_windows
+
+HOUR = 3_600_000
+SERIES = [make_series("web-1", name) for name in ("cpu", "negative", "requests_total")]
+WINDOWS = long_windows(["5m", "1h", "1h/10m", "1d", "1w", "1mo"], "Europe/Berlin")
+# A midnight in Berlin not long ago: ClickHouse forgets what was touched by its own clock.
+BEGIN = (
+    int(datetime.combine(datetime.now(UTC).date() - timedelta(40), time(), ZoneInfo("Europe/Berlin")).timestamp())
+    * 1000
+)
+
+
+class Unread:
+    """The job only appends; what it appended is looked at in the end-to-end tests."""
+
+    async def append(self, *_):
+        return 0
+
+
+@pytest.fixture
+async def repository(tmp_path):
+    repository = Repository(ChdbStore(str(tmp_path / "store")))
+    await repository.open()
+    yield repository
+    await repository.close()
+
+
+def samples(rng, n, days):
+    ids = rng.choice([s.series_id for s in SERIES], n).astype(np.uint64)
+    times = BEGIN + np.sort(rng.integers(0, days * 24 * HOUR, n))
+    values = np.where(ids == SERIES[1].series_id, -1, 1) * np.exp(rng.normal(3, 2, n))
+    return ids, times, values
+
+
+def rollup(name, starts, ends, ids, times, values, version):
+    made = aggregate(
+        name, 1, starts, ids, times, values, counters=np.zeros(len(ids), bool), version=version, late=False
+    )
+    made.end_ms = ends
+    return made
+
+
+async def write(repository, ids, times, values, *, version, now_ms):
+    made = rollup("5m", times // 300_000 * 300_000, None, ids, times, values, version)
+    made.end_ms = made.start_ms + 300_000
+    touched = sorted(touched_by(WINDOWS, "5m", made.start_ms))
+    table = LongerTable(repository)
+    checkpoint = {"topic": "samples", "partition": 0, "resume_offset": 0, "floor_ms": 0, "watermark_ms": 0}
+    await repository.write([made], SERIES, [], checkpoint | {"version": version})
+    await table.touch(touched, partition=0, now_ms=now_ms)
+
+
+async def settle(job, clock):
+    for _ in range(4):  # each length waits until its source has settled
+        clock[0] += 10_000
+        await job.run()
+
+
+async def compare(repository, ids, times, values):
+    for window in WINDOWS:
+        edges = {edge for at in np.unique(times).tolist() for edge in window.holding(at)}
+        for start, end in edges:
+            inside = (times >= start) & (times < end)
+            want = rollup(
+                window.spec.name, np.full(inside.sum(), start), None, *(a[inside] for a in (ids, times, values)), 0
+            )
+            got = await repository.rollup_rows(window.spec.name, want.ids, want.start_ms)
+            order = np.argsort(got["series_id"])
+            assert got["series_id"][order].tolist() == want.ids.tolist()
+            for name in ("count", "min", "max", "first", "last", "first_ms", "last_ms"):
+                assert np.asarray(got[name])[order].tolist() == getattr(want, name).tolist(), (window.spec.name, name)
+            for name in ("sum", "sumsq", "p50", "p95", "p99"):  # sketch buckets are equal, so are the quantiles
+                np.testing.assert_allclose(np.asarray(got[name])[order], getattr(want, name), rtol=1e-9)
+
+
+async def test_every_length_equals_one_calculation_and_late_rows_are_taken_up(repository):
+    rng, clock = np.random.default_rng(4), [BEGIN + 400 * 24 * HOUR]
+    job = LongerRollups(
+        WINDOWS, log=Unread(), repository=repository, partitions=1, lateness_ms=5000, now_ms=lambda: clock[0]
+    )
+    first = samples(rng, 3000, 4)
+    await write(repository, *first, version=1, now_ms=clock[0])
+    await settle(job, clock)
+    await compare(repository, *first)
+    merged = job.merged
+    await settle(job, clock)
+    assert job.merged == merged, "nothing was touched, so nothing is merged again"
+    # One window of one day is corrected: it holds all of its samples and a later one.
+    ids, times, values = first
+    day = (times >= BEGIN + 24 * HOUR) & (times < BEGIN + 24 * HOUR + 300_000)
+    extra = (np.append(ids[day], ids[0]), np.append(times[day], BEGIN + 24 * HOUR + 7), np.append(values[day], 1e6))
+    await write(repository, *extra, version=2, now_ms=clock[0])
+    await settle(job, clock)
+    every = tuple(np.append(a, b[-1]) for a, b in zip(first, extra, strict=True))
+    await compare(repository, *every)
+    assert job.merged - merged < 20, "only what was touched is merged again"
+
+
+async def test_a_window_is_not_merged_before_it_ends(repository):
+    clock = [BEGIN + HOUR]
+    job = LongerRollups(
+        WINDOWS, log=Unread(), repository=repository, partitions=1, lateness_ms=5000, now_ms=lambda: clock[0]
+    )
+    one = (np.array([SERIES[0].series_id], np.uint64), np.array([BEGIN + 61_000]), np.array([2.0]))
+    await write(repository, *one, version=1, now_ms=clock[0] - 10_000)
+    await job.run()
+    assert len((await repository.rollup_rows("1h", one[0], np.array([BEGIN])))["count"]) == 0
+    clock[0] += 5000
+    await job.run()
+    assert (await repository.rollup_rows("1h", one[0], np.array([BEGIN])))["count"].tolist() == [1]
+    assert len((await repository.rollup_rows("1d", one[0], np.array([BEGIN])))["count"]) == 0
+
+
+async def test_a_rollup_added_to_the_configuration_is_made_of_what_is_stored(repository):
+    rng, clock = np.random.default_rng(5), [BEGIN + 400 * 24 * HOUR]
+    ids, times, values = samples(rng, 500, 2)
+    made = rollup("5m", times // 300_000 * 300_000, None, ids, times, values, 1)
+    made.end_ms = made.start_ms + 300_000
+    checkpoint = {
+        "topic": "samples",
+        "partition": 0,
+        "resume_offset": 0,
+        "floor_ms": 0,
+        "watermark_ms": 0,
+        "version": 1,
+    }
+    await repository.write([made], SERIES, [], checkpoint)
+    job = LongerRollups(
+        WINDOWS, log=Unread(), repository=repository, partitions=1, lateness_ms=5000, now_ms=lambda: clock[0]
+    )
+    await settle(job, clock)
+    await compare(repository, ids, times, values)
+
+
+async def test_retention_follows_the_configuration_and_spares_what_was_written_just_now(repository):
+    now, old = 2_000_000_000_000, (np.array([1], np.uint64), np.array([BEGIN]), np.array([2.0]))
+    made = rollup("5m", old[1] // 300_000 * 300_000, None, *old, 1)
+    made.end_ms = made.start_ms + 300_000
+    raw = [(old[0], old[1], old[2])]
+    checkpoint = {
+        "topic": "samples",
+        "partition": 0,
+        "resume_offset": 0,
+        "floor_ms": 0,
+        "watermark_ms": 0,
+        "version": 1,
+    }
+    await repository.apply_retention({"5m": 86_400, "samples": 1}, now)
+    await repository.write([made], SERIES, raw, checkpoint)
+
+    def rows(table):
+        repository.store.execute(f"OPTIMIZE TABLE {table} FINAL")
+        return int(repository.store.select(f"SELECT count() AS n FROM {table}")["n"][0])  # noqa: S608
+
+    run = repository.thread.run
+    assert (await run(rows, "rollups"), await run(rows, "samples")) == (1, 0)
+    await repository.apply_retention({"5m": None, "samples": None}, now + 1)
+    await repository.write([], [], [(old[0], old[1] + 1, old[2])], checkpoint)
+    assert (await run(rows, "rollups"), await run(rows, "samples")) == (1, 1)
+    await run(
+        repository.store.execute,
+        "ALTER TABLE rollups UPDATE written = toDateTime(1) WHERE 1 SETTINGS mutations_sync = 2",
+    )
+    await repository.apply_retention({"5m": 86_400, "samples": None}, now + 2)
+    assert await run(rows, "rollups") == 0

@@ -56,6 +56,7 @@ def stream_settings(settings: Settings) -> StreamSettings:
         ),
         long_windows=tuple(long_windows(settings.windows.rollups, settings.windows.timezone)),
         retention_s=settings.windows.retention_s,
+        keep_samples=settings.windows.retention_s["samples"] != 0,
         periods=Periods(settings.windows.timezone, settings.periods.country or None),
     )
 

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from schemas.errors import SettingsError
 
 FOR_EVER = "forever"
+NOT_KEPT = "none"  # of raw samples only
 # The finer, the sooner forgotten; what is not named here is kept for ever.
 RETENTION = {"samples": "7d", "10s": "30d", "1m": "90d", "5m": "400d", "5m/1m": "90d"}
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
@@ -65,7 +66,8 @@ class Windows:
         """Return how many seconds each rollup, and raw ``samples``, are kept; None: for ever."""
         kept = {name: text for name, text in RETENTION.items() if name == "samples" or name in self.rollups}
         given = kept | self.retention
-        return {name: None if text == FOR_EVER else duration_ms(text) // 1000 for name, text in given.items()}
+        kept_s = {FOR_EVER: None, NOT_KEPT: 0}
+        return {name: kept_s[t] if t in kept_s else duration_ms(t) // 1000 for name, t in given.items()}
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,7 @@ def _check(settings: Settings, text: str) -> None:
             known = ", ".join(["samples", *settings.windows.rollups])
             raise SettingsError(f"cannot use windows.retention.{name}{where}: no such rollup; want one of {known}")
         try:
-            kept = value == FOR_EVER or duration_ms(value) >= 1000
+            kept = value == FOR_EVER or (name, value) == ("samples", NOT_KEPT) or duration_ms(value) >= 1000
         except (ValueError, AttributeError, TypeError):
             kept = False
         if not kept:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 import numpy as np
 
@@ -91,13 +93,24 @@ class RollupMessage(msgspec.Struct):
     rows: bytes  # int64 each, which of ``series`` a row is of
     count: bytes  # uint64 each
     columns: dict[str, bytes]  # float64 each, names from STATS
-    series: list[Series]  # a reader needs no other source
+    definitions: msgspec.Raw = msgspec.field(name="series")  # so a reader needs no other source
+
+    @property
+    def series(self) -> list[Series]:
+        """What ``rows`` point to. Most messages of a partition name the same ones: they are read once."""
+        return _series_of(bytes(self.definitions))
 
 
 STATS = ("sum", "min", "max", "mean", "stddev", "first", "last", "p50", "p95", "p99", "rate", "increase")
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(RollupMessage)
+_series_decoder = msgspec.msgpack.Decoder(list[Series])
+
+
+@lru_cache(8)
+def _series_of(definitions: bytes) -> list[Series]:
+    return _series_decoder.decode(definitions)
 
 
 def encode_rollup(rollup: Rollup, part: slice | np.ndarray, unique_ids: np.ndarray, series: msgspec.Raw) -> bytes:

@@ -168,6 +168,15 @@ class Repository:
         rows = await self._run(self._store.select, sql, {"topic": topic, "partition": partition})
         return {k: int(v[0]) for k, v in rows.items() if k != "topic"} if len(rows["version"]) else None
 
+    async def counter_tails(self, before_ms: int, since_ms: int) -> tuple[np.ndarray, ...]:
+        """Return (ids, values, ms) of each counter's last sample in windows that lie in [since, before)."""
+        sql = (
+            "SELECT series_id, argMax(last, last_ms) AS value, max(last_ms) AS at FROM rollups"
+            " WHERE start_ms >= {since:Int64} AND end_ms <= {before:Int64} AND NOT isNaN(increase) GROUP BY series_id"
+        )
+        rows = await self._run(self._store.select, sql, {"since": since_ms, "before": before_ms})
+        return rows["series_id"], rows["value"], rows["at"]
+
     async def rollup_rows(self, rollup: str, ids: np.ndarray, starts: np.ndarray) -> Columns:
         """Return the stored rows of these series, ids[i] in the window at starts[i], to merge corrections into."""
         columns = ", ".join(("series_id", "start_ms", *_NUMBERS, "sketch_keys", "sketch_counts"))

@@ -20,6 +20,7 @@ class StreamSettings:
     model_rollups: tuple[str, ...] = ()  # a model each
     engine: EngineSettings = field(default_factory=EngineSettings)
     periods: Periods = field(default_factory=Periods)
+    keep_samples: bool = True  # raw samples are stored beside the rollups
     long_windows: tuple[LongWindow, ...] = ()  # merged in the store
     long_interval_s: float = 5.0
     retention_s: Mapping[str, int | None] = field(default_factory=dict)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,10 +21,14 @@ from store.repository import Repository
 from stream.jobs.longer import touched_by
 from stream.rollup.message import whole_windows
 from stream.settings import StreamSettings
+from stream.window.counters import LOOK_BACK_MS
 from stream.window.merge import merge
 from stream.window.partition import PartitionWindows
 from stream.window.spec import in_memory, parse_rollup
 
+T = TypeVar("T")
+
+AT_ONCE = 4000  # samples, series or rows that are worked on in the event loop; more go to a thread
 ENCODED_MAX = 64  # lists of series definitions, encoded, kept for the windows to come
 
 
@@ -48,6 +54,7 @@ class PartitionWorker:
         self._lock = asyncio.Lock()
         self._last_record_ms = now_ms()
         self._windows: PartitionWindows | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"windows-{partition}")
 
     async def open(self) -> int:
         """Restore from the store's checkpoint; return the offset to read from."""
@@ -64,12 +71,13 @@ class PartitionWorker:
         )
         if saved is None:
             return 0
-        self._windows.restore(saved["watermark_ms"])
+        tails = await self._repository.counter_tails(floor_ms := saved["floor_ms"], floor_ms - LOOK_BACK_MS)
+        self._windows.restore(saved["watermark_ms"], floor_ms, tails)
         self._offset = saved["resume_offset"]
         return self._offset
 
     def _is_counter(self, ids: np.ndarray) -> np.ndarray:
-        return np.isin(ids, np.fromiter(self._counter_ids, np.uint64, len(self._counter_ids)))
+        return np.fromiter((i in self._counter_ids for i in ids.tolist()), bool, len(ids))
 
     def _entity_numbers(self, ids: np.ndarray) -> np.ndarray:
         unique, at = np.unique(ids, return_inverse=True)
@@ -105,16 +113,26 @@ class PartitionWorker:
                     if series.kind == "counter":
                         self._counter_ids.add(series.series_id)
                 self.counters["samples"] += self._windows.apply(record.offset, batch)
-                if len(got.ids):
+                if len(got.ids) and self._settings.keep_samples:
                     self._raw.append(got)
                 if batch.advance_ms == NO_ADVANCE:
                     self._last_record_ms = self._now_ms()
-            for rollup in self._windows.drain():
+            for rollup in await self._drain():
                 await self._keep(rollup)
             if self._windows.late_due:
                 await self._correct()
             if self._windows.late_full:
                 await self._correct(everything=True)
+
+    async def _drain(self) -> list[Rollup]:
+        """Return the windows that closed; off the loop where it may take a while."""
+        assert self._windows is not None, "BUG: not open"
+        if self._windows.waiting < AT_ONCE and self._windows.series < AT_ONCE:
+            return self._windows.drain()
+        return await self._off_loop(self._windows.drain)
+
+    async def _off_loop(self, call: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
 
     async def _next(self, records: list[Record]) -> list[Record]:
         """Return the records that follow on what was taken in: repeated ones left out, missing ones read."""
@@ -135,6 +153,12 @@ class PartitionWorker:
     async def _keep(self, rollup: Rollup) -> None:
         """Hand a rollup to whoever follows, and to the next write to the store."""
         self.counters["late_rows" if rollup.late else "rows"] += len(rollup)
+        small = len(rollup) < AT_ONCE
+        for message in self._messages(rollup) if small else await self._off_loop(self._messages, rollup):
+            await self._log.append(ROLLUPS, self.partition, message)
+        self._rollups.append(rollup)
+
+    def _messages(self, rollup: Rollup) -> list[bytes]:
         unique = np.unique(rollup.ids)
         names = self._encoded.get(key := unique.tobytes())
         if names is None:
@@ -142,9 +166,7 @@ class PartitionWorker:
                 self._encoded.clear()
             series = [self._series(i) or Series(i, "", f"series-{i}", {}) for i in unique.tolist()]
             names = self._encoded[key] = encode_series(series)
-        for part in whole_windows(rollup):
-            await self._log.append(ROLLUPS, self.partition, encode_rollup(rollup, part, unique, names))
-        self._rollups.append(rollup)
+        return [encode_rollup(rollup, part, unique, names) for part in whole_windows(rollup)]
 
     async def _correct(self, *, everything: bool = False) -> None:
         """Correct closed windows by late samples. What was closed before must be stored first: it is merged into."""
@@ -166,7 +188,7 @@ class PartitionWorker:
         async with self._lock:
             await self._correct()
         now_ms = self._now_ms()
-        if self._windows.open_samples and now_ms - self._last_record_ms > self._settings.idle_ms:
+        if self._windows.open and now_ms - self._last_record_ms > self._settings.idle_ms:
             advance = SampleBatch([], b"", b"", b"", [], now_ms - self._settings.lateness_ms, now_ms)
             await self._log.append(SAMPLES, self.partition, encode_batch(advance))
 
@@ -190,6 +212,7 @@ class PartitionWorker:
         """Write what is pending."""
         async with self._lock:
             await self._correct()
+        self._thread.shutdown(wait=False)
 
     @property
     def watermark_ms(self) -> int:

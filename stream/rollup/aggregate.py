@@ -1,4 +1,4 @@
-"""The statistics of samples by window and series, all at once."""
+"""Rollups out of cells, and of late samples, many windows at once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from schemas.rollup import Rollup
 from stream.rollup import sketch
+from stream.rollup.cells import Cells, cells_of
 
 
 def aggregate(
@@ -23,41 +24,42 @@ def aggregate(
     """Return the rollup of samples in arrival order, n > 0 of them: one row a window and series, rising by both.
 
     starts : int64[n], the start of the window that each sample is taken for.
-    ids, times, values : uint64[n], int64[n] epoch ms, finite float64[n].
-    counters : bool[n], whether a sample's series is a counter; its increase sums rises between consecutive samples
-        within the window, and counts a fall as a restart from zero (as Prometheus does).
+    ids, times, values : uint64[n], int64[n] epoch ms, finite float64[n]; counters : bool[n], whether a sample's
+        series is a counter.
     """
-    order = np.lexsort((times, ids, starts))  # stable: equal times stay in arrival order
-    ids, times, values, counters = ids[order], times[order], values[order], counters[order]
-    starts = starts[order]
-    heads = np.flatnonzero(np.concatenate([[True], (ids[1:] != ids[:-1]) | (starts[1:] != starts[:-1])]))
-    tails = np.append(heads[1:], len(ids)) - 1
-    count = np.diff(np.append(heads, len(ids)))
-    total = np.add.reduceat(values, heads)
-    low, high = np.minimum.reduceat(values, heads), np.maximum.reduceat(values, heads)
-    row = np.repeat(np.arange(len(heads)), count)
-    deviation = values - (total / count)[row]
-    rise = np.diff(values, prepend=values[0])
-    rise = np.where(rise < 0, values, rise)
-    rise[heads] = 0.0
-    increase = np.where(counters[heads], np.add.reduceat(rise, heads), np.nan)
-    offsets, keys, counts = sketch.build(row, sketch.keys_of(values), np.ones(len(row)), len(heads))
-    p50, p95, p99 = (sketch.quantiles(offsets, keys, counts, q, low, high) for q in (0.5, 0.95, 0.99))
+    order = np.lexsort((ids, starts))
+    sorted_ids, sorted_starts = ids[order], starts[order]
+    edge = (sorted_ids[1:] != sorted_ids[:-1]) | (sorted_starts[1:] != sorted_starts[:-1])
+    heads = np.concatenate([[0], np.flatnonzero(edge) + 1])
+    rows = np.empty(len(ids), np.int64)
+    rows[order] = np.cumsum(np.concatenate([[False], edge]))
+    assert len(heads) <= sketch.ROWS_MAX, "BUG: LATE_SAMPLES_MAX is lower"
+    after = (times - starts).astype(np.int32)
+    cells = cells_of(0, rows, after, values, counters[order][heads])
+    return rollup_of(name, size_ms, sorted_starts[heads], cells, sorted_ids[heads], version=version, late=late)
+
+
+def rollup_of(
+    name: str, size_ms: int, starts: np.ndarray, cells: Cells, ids: np.ndarray, *, version: int, late: bool
+) -> Rollup:
+    """Return cells as a rollup: int64[n] window starts, to which the cells' times are relative, and uint64[n] ids."""
+    offsets, keys, counts = sketch.unpacked(cells.entries, cells.rows)
+    p50, p95, p99 = (sketch.quantiles(offsets, keys, counts, q, cells.min, cells.max) for q in (0.5, 0.95, 0.99))
     return Rollup(
         rollup=name,
-        start_ms=starts[heads],
-        end_ms=starts[heads] + size_ms,
-        ids=ids[heads],
-        count=count.astype(np.uint64),
-        sum=total,
-        min=low,
-        max=high,
-        sumsq=np.add.reduceat(deviation * deviation, heads),
-        first=values[heads],
-        last=values[tails],
-        first_ms=times[heads],
-        last_ms=times[tails],
-        increase=increase,
+        start_ms=starts,
+        end_ms=starts + size_ms,
+        ids=ids,
+        count=cells.count.astype(np.uint64),
+        sum=cells.sum,
+        min=cells.min,
+        max=cells.max,
+        sumsq=cells.sumsq,
+        first=cells.first,
+        last=cells.last,
+        first_ms=starts + cells.first_ms,
+        last_ms=starts + cells.last_ms,
+        increase=cells.increase,
         p50=p50,
         p95=p95,
         p99=p99,

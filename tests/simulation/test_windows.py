@@ -11,11 +11,12 @@ import pytest
 
 from schemas.batch import make_batch
 from schemas.rollup import Rollup
+from stream.window import partition, slices
 from stream.window.merge import merge
 from stream.window.partition import PartitionWindows
 from stream.window.spec import parse_rollup
 
-SPECS = [parse_rollup(name) for name in ("10s", "1m", "1m/20s")]
+SPECS = [parse_rollup(name) for name in ("10s", "1m", "1m/20s", "5m/1m", "6m")]
 NUMBERS = ("count", "sum", "min", "max", "sumsq", "first", "last", "first_ms", "last_ms", "increase")
 
 
@@ -78,6 +79,13 @@ def expected(records):
     return out
 
 
+@pytest.fixture(autouse=True)
+def small_limits(monkeypatch):
+    """Series are forgotten, and slices folded before they close, with a handful of samples already."""
+    monkeypatch.setattr(partition, "ROWS_FORGOTTEN_FROM", 2)
+    monkeypatch.setattr(slices, "FOLD_SAMPLES", 5)
+
+
 def run(seed: int, *, crashes: bool) -> tuple[Table, dict]:
     rng = random.Random(seed)
     records, table = stream(rng), Table()
@@ -95,7 +103,7 @@ def run(seed: int, *, crashes: bool) -> tuple[Table, dict]:
             entity_of=lambda ids: (ids // 2).astype(np.int64),
         )
         if table.checkpoint:
-            windows.restore(table.checkpoint[2])
+            windows.restore(table.checkpoint[2], table.checkpoint[1])
         return windows
 
     def store(rollups):
@@ -134,7 +142,7 @@ def run(seed: int, *, crashes: bool) -> tuple[Table, dict]:
     store(windows.drain())
     for one in windows.close_late(everything=True):
         store([one])
-    assert windows.open_samples == 0
+    assert not windows.open
     return table, expected(records)
 
 

@@ -1,0 +1,21 @@
+"""``make bench``, or ``make bench ARGS=windows``: a file a figure, ratios measured side by side in one run."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+FIGURES = {"windows": "bench.windows"}
+
+
+def main() -> None:
+    names = sys.argv[1:2] or list(FIGURES)
+    unknown = [name for name in names if name not in FIGURES]
+    if unknown:
+        sys.exit(f"cannot measure {unknown[0]!r}: want one of {', '.join(FIGURES)}")
+    for name in names:
+        print(f"# {name}", flush=True)
+        importlib.import_module(FIGURES[name]).main(sys.argv[2:])
+
+
+main()

@@ -17,6 +17,7 @@ from api.errors import problem
 
 COOKIE = "foreshock_session"
 SESSION_S = 12 * 3600
+_NAME = "foreshock.token"
 _OPEN = ("/healthz", "/readyz", "/api/v1/session")
 _GUARDED = ("/api/", "/metrics", "/v1/", "/write", "/collectd")
 
@@ -34,6 +35,11 @@ def parse_token(line: str) -> Token:
         raise ValueError("want name:read+write:sha256 as `foreshock token` prints it")
     int(digest, 16)
     return Token(name, frozenset(scopes.split("+")), digest)
+
+
+def token_name(scope: Scope) -> str:
+    """Return whose request it is; empty where everything is open."""
+    return scope.get(_NAME, "")
 
 
 class Tokens:
@@ -111,6 +117,7 @@ class Guard:
         token = self._tokens.of_headers(headers)
         if token is None:
             return 401, "cannot let you in: want a token (Authorization: Bearer …), or sign in on the page"
+        scope[_NAME] = token.name
         need = "write" if changes else "read"
         if need in token.scopes or "admin" in token.scopes:
             return None

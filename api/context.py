@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +14,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth import Tokens
+from api.auth import Tokens, token_name
+from api.ingest.admission import Admission, Limits
+from api.ingest.parsed import Parsed
 from api.ingest.publisher import Publisher
 from api.live.hub import Hub
 from log.base import Log
@@ -30,6 +34,7 @@ class ApiSettings:
     retention_s: Mapping[str, int | None] = field(default_factory=dict)  # seconds by rollup, None: for ever
     body_max: int = 16 * 1024 * 1024
     future_ms: int = 600_000
+    limits: Limits = field(default_factory=Limits)
     entity_labels: tuple[str, ...] = ("host", "instance", "service")
     tokens: tuple[str, ...] = ()
     page: Path | None = None  # the folder of the page
@@ -55,6 +60,7 @@ class Context:
     telemetry: Callable[[], list[Gauge]]
     not_ready: Callable[[], list[str]]
     hub: Hub
+    admission: Admission = field(init=False)
     publisher: Publisher = field(init=False)
     verdicts: VerdictTable = field(init=False)
     incidents: IncidentTable = field(init=False)
@@ -63,7 +69,9 @@ class Context:
 
     def __post_init__(self) -> None:
         thread = self.repository.thread
-        self.publisher = Publisher(self.log, self.settings.partitions, self.now_ms)
+        self.admission = Admission(self.settings.limits, self.now_ms)
+        self.admission.series.know(self.repository.series.values())
+        self.publisher = Publisher(self.log, self.settings.partitions, self.admission.series, self.now_ms)
         self.verdicts, self.incidents, self.models = VerdictTable(thread), IncidentTable(thread), ModelTables(thread)
         self.tokens = Tokens(self.settings.tokens)
 
@@ -76,6 +84,26 @@ class Context:
             if len(data) > limit:
                 raise HTTPException(413, f"cannot take a body over {limit} bytes (limits.body); send smaller batches")
         return bytes(data)
+
+    @asynccontextmanager
+    async def admitted(self, request: Request) -> AsyncIterator[bytes]:
+        """Give the body of a request that brings samples, and hold room for it until it is done with.
+
+        Raises HTTPException: 413 as ``body``, 429 over the token's rate, 503 where there is no room.
+        """
+        limit, declared = self.settings.body_max, request.headers.get("content-length", "")
+        self.admission.check_rate(token_name(request.scope))
+        with self.admission.body(min(int(declared), limit) if declared.isdigit() else limit):
+            yield await self.body(request)
+
+    async def publish(self, request: Request, parsed: Parsed, body: bytes) -> Parsed:
+        """Put samples on the log and return what was taken; the same body with its own times again is a repeat."""
+        if not parsed.series:
+            return parsed
+        digest = int.from_bytes(blake2b(body, digest_size=8).digest(), "little") >> 1 if parsed.all_timed else 0
+        taken = await self.publisher.publish(parsed, digest)
+        self.admission.spend(token_name(request.scope), len(taken.series))
+        return taken
 
 
 def json_response(value: Any, status: int = 200) -> Response:

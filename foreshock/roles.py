@@ -16,6 +16,7 @@ import uvicorn
 from api.app import build_app
 from api.auth import parse_token
 from api.context import ApiSettings, Context, Gauge
+from api.ingest.admission import Limits
 from api.live.hub import LIVE_TOPICS, Hub
 from foreshock.settings import Settings, duration_ms
 from log.base import Log
@@ -69,6 +70,12 @@ def api_settings(settings: Settings) -> ApiSettings:
         rollups_ms={spec.name: spec.size_ms for spec in specs if spec.size_ms == spec.hop_ms},
         rollups=tuple(spec.name for spec in specs),
         retention_s=settings.windows.retention_s,
+        limits=Limits(
+            series=settings.limits.series,
+            series_per_entity=settings.limits.series_per_entity,
+            samples_per_s=settings.limits.samples_per_s,
+            pending=settings.limits.pending,
+        ),
         body_max=settings.limits.body,
         future_ms=duration_ms(settings.limits.future),
         entity_labels=tuple(settings.entities.labels),

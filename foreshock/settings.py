@@ -100,6 +100,8 @@ class Limits:
     future: str = "10m"
     series: int = 1_000_000
     series_per_entity: int = 10_000
+    samples_per_s: int = 0  # of one token; 0: as many as the machine takes
+    pending: int = 256 * 1024 * 1024  # bytes of request bodies that are worked on at once
 
 
 @dataclass(frozen=True)

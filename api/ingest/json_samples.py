@@ -30,17 +30,22 @@ def _parse(
     body: bytes, name: str, read: Callable[[Any, int, int], tuple[Series, int, float]], now_ms: int, future_ms: int
 ) -> Parsed:
     items, rejected = _items(body, name)
-    out = Parsed([], [], [], rejected, all(isinstance(item, dict) and "timestamp" in item for _, item in items))
+    series: list[Series] = []
+    times: list[int] = []
+    values: list[float] = []
+    out = Parsed(
+        series, times, values, rejected, all(isinstance(item, dict) and "timestamp" in item for _, item in items)
+    )
     for index, item in items:
         try:
-            series, at_ms, value = read(item, now_ms, future_ms)
+            one, at_ms, value = read(item, now_ms, future_ms)
         except DataError as error:
             rejected.append({"index": index, "error": str(error)})
             continue
-        out.series.append(series)
-        out.times.append(at_ms)
-        out.values.append(value)
-    if not out.series and rejected:
+        series.append(one)
+        times.append(at_ms)
+        values.append(value)
+    if not series and rejected:
         raise DataError(f"cannot read any sample; the first: {rejected[0]['error']}")
     return out
 

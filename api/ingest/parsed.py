@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from schemas.errors import DataError
 from schemas.series import COUNTER_SUFFIXES, Kind, Series, make_series
 
@@ -16,8 +18,8 @@ MS_MIN = -62_135_596_800_000  # the year 1
 
 class Parsed(NamedTuple):
     series: list[Series]
-    times: list[int]
-    values: list[float]
+    times: list[int] | np.ndarray  # epoch ms
+    values: list[float] | np.ndarray  # finite
     rejected: list[dict[str, Any]]
     all_timed: bool  # every sample carried its own time, so the same body again is a repeat
 
@@ -63,8 +65,18 @@ class Door:
             self.parsed.rejected.append({"index": index, "error": error})
         else:
             self.parsed.series.append(series)
-            self.parsed.times.append(at_ms)
-            self.parsed.values.append(value)
+            self.parsed.times.append(at_ms)  # type: ignore[union-attr]
+            self.parsed.values.append(value)  # type: ignore[union-attr]
+
+    def add_columns(self, series: list[Series], times_ms: np.ndarray, values: np.ndarray) -> None:
+        """Take many samples, int64 epoch ms and float64, behind those that were added; as ``add``."""
+        good = np.isfinite(values) & (times_ms >= MS_MIN) & (times_ms <= self._latest_ms)
+        if good.all() and not self.parsed.series:
+            self.parsed = self.parsed._replace(series=series, times=times_ms, values=values)
+            return
+        self.parsed = self.parsed._replace(times=list(self.parsed.times), values=list(self.parsed.values))
+        for one, at_ms, value in zip(series, times_ms.tolist(), values.tolist(), strict=True):
+            self.add(one, at_ms, value)
 
     def refuse(self, error: str) -> None:
         index = len(self.parsed.series) + len(self.parsed.rejected)

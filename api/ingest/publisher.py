@@ -2,41 +2,65 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 
 import numpy as np
 
+from api.ingest.admission import SeriesLimits
 from api.ingest.parsed import Parsed
 from log.base import Log
 from schemas.batch import encode_batch, make_batch
-from schemas.series import Series, partition_of
+from schemas.series import partition_of
 from schemas.topics import SAMPLES
 
 
 class Publisher:
     """Definitions go along until a record that held them was acknowledged."""
 
-    def __init__(self, log: Log, partitions: int, now_ms: Callable[[], int]) -> None:
-        self._log, self._partitions, self._now_ms = log, partitions, now_ms
+    def __init__(self, log: Log, partitions: int, limits: SeriesLimits, now_ms: Callable[[], int]) -> None:
+        self._log, self._partitions, self._limits, self._now_ms = log, partitions, limits, now_ms
         self._announced: set[int] = set()
 
-    async def publish(self, parsed: Parsed, digest: int) -> None:
-        """Append one record a partition; ``digest`` 0: never a repeat. Raises SinkError."""
-        by_partition: dict[int, list[int]] = defaultdict(list)
-        for row, series in enumerate(parsed.series):
-            by_partition[partition_of(series.entity, self._partitions)].append(row)
-        for partition, rows in by_partition.items():
-            new: dict[int, Series] = {
-                s.series_id: s for s in (parsed.series[r] for r in rows) if s.series_id not in self._announced
-            }
-            batch = make_batch(
-                list(new.values()),
-                np.array([parsed.series[r].series_id for r in rows], np.uint64),
-                np.array([parsed.times[r] for r in rows], np.int64),
-                np.array([parsed.values[r] for r in rows], np.float64),
-                requests=[(digest, len(rows))],
-                sent_ms=self._now_ms(),
-            )
-            await self._log.append(SAMPLES, partition, encode_batch(batch))
+    async def publish(self, parsed: Parsed, digest: int) -> Parsed:
+        """Append one record a partition; return what was taken: new series over the limits are refused by name.
+
+        digest : 0 for what is never a repeat. Raises SinkError.
+        """
+        ids = np.fromiter((s.series_id for s in parsed.series), np.uint64, len(parsed.series))
+        unknown = [row for row, series_id in enumerate(ids.tolist()) if series_id not in self._announced]
+        if unknown:
+            parsed, ids, unknown = self._admitted(parsed, ids, unknown)
+        times, values = np.asarray(parsed.times, np.int64), np.asarray(parsed.values, np.float64)
+        if self._partitions == 1:
+            everything: np.ndarray | slice = slice(None)
+            parts = [(0, everything, unknown)] if len(ids) else []
+        else:
+            owner = np.array([partition_of(s.entity, self._partitions) for s in parsed.series], np.int64)
+            parts = [
+                (number, np.flatnonzero(owner == number), [row for row in unknown if owner[row] == number])
+                for number in np.unique(owner).tolist()
+            ]
+        for number, mine, unknown_here in parts:
+            new = {parsed.series[row].series_id: parsed.series[row] for row in unknown_here}
+            columns = (ids[mine], times[mine], values[mine])
+            requests = [(digest, len(columns[0]))]
+            batch = make_batch(list(new.values()), *columns, requests=requests, sent_ms=self._now_ms())
+            await self._log.append(SAMPLES, number, encode_batch(batch))
             self._announced.update(new)
+        return parsed
+
+    def _admitted(self, parsed: Parsed, ids: np.ndarray, unknown: list[int]) -> tuple[Parsed, np.ndarray, list[int]]:
+        """Leave out the samples of new series that there is no room for."""
+        refused = {row: why for row in unknown if (why := self._limits.refusal(parsed.series[row])) is not None}
+        if not refused:
+            return parsed, ids, unknown
+        kept = [row for row in range(len(ids)) if row not in refused]
+        position = {row: at for at, row in enumerate(kept)}
+        errors = [{"index": row, "error": why} for row, why in refused.items()]
+        left = parsed._replace(
+            series=[parsed.series[row] for row in kept],
+            times=np.asarray(parsed.times)[kept],
+            values=np.asarray(parsed.values)[kept],
+            rejected=parsed.rejected + errors,
+        )
+        return left, ids[kept], [position[row] for row in unknown if row not in refused]

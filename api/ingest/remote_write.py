@@ -9,12 +9,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+import numpy as np
+
 from api.ingest.parsed import Door, Parsed
 from schemas.errors import DataError
 from schemas.series import Series
 
 KNOWN_MAX = 200_000
 _STALE = 0x7FF0000000000002  # a NaN by which Prometheus says that a series ended
+_SAMPLE_SIZE = 18  # tag, length, tag, double, tag, a time of six bytes: 2004 to 2109
 
 
 class RemoteWrite:
@@ -25,10 +28,44 @@ class RemoteWrite:
 
     def parse(self, body: bytes, door: Door) -> Parsed:
         """Return the samples of a WriteRequest; staleness markers are understood and add none. Raises DataError."""
-        for number, wire, start, end in _fields(body, 0, len(body)):
+        at, series, ends = self._known_run(body)
+        if series:
+            values, times_ms = _columns(body, np.array(ends))
+            live = values.view(np.uint64) != _STALE
+            if not live.all():
+                series = [one for one, alive in zip(series, live.tolist(), strict=True) if alive]
+            door.add_columns(series, times_ms[live], values[live])
+        for number, wire, start, end in _fields(body, at, len(body)):
             if number == 1 and wire == 2:
                 self._series(body, start, end, door)
         return door.parsed
+
+    def _known_run(self, body: bytes) -> tuple[int, list[Series], list[int]]:
+        """Return (position behind it, series, where each ends) of the run of known series that the body begins with.
+
+        Only series whose labels are known byte for byte, with one sample of today's length behind them: what every
+        scrape of the same target looks like. All else is read field by field.
+        """
+        known, series, ends = self._known.get, [], []
+        at, size = 0, len(body)
+        while at + 2 < size and body[at] == 0x0A:
+            length, start = body[at + 1], at + 2
+            if length > 127:
+                if body[start] > 127:
+                    break
+                length, start = (length & 127) | body[start] << 7, start + 1
+            end = start + length
+            if end > size or length < _SAMPLE_SIZE or body[end - 7] != 0x10 or body[end - 1] > 127:
+                break
+            if body[end - 18 : end - 15] != b"\x12\x10\x09" or min(body[end - 6 : end - 1]) < 128:
+                break
+            one = known(body[start : end - _SAMPLE_SIZE])
+            if one is None:
+                break
+            series.append(one)
+            ends.append(end)
+            at = end
+        return at, series, ends
 
     def _series(self, body: bytes, start: int, end: int, door: Door) -> None:
         labels_end, samples = start, []
@@ -53,6 +90,14 @@ class RemoteWrite:
             value, at_ms, stale = _sample(body, a, b)
             if not stale:
                 door.add(series, at_ms, value)
+
+
+def _columns(body: bytes, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (float64 values, int64 ms) of samples of the usual length that end at these positions."""
+    octets = np.frombuffer(body, np.uint8)
+    values = octets[(ends - 15)[:, None] + np.arange(8)].copy().view("<f8")[:, 0]
+    sevens = octets[(ends - 6)[:, None] + np.arange(6)].astype(np.int64) & 127
+    return values, (sevens << (7 * np.arange(6))).sum(1)
 
 
 def _sample(body: bytes, start: int, end: int) -> tuple[float, int, bool]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import blake2b
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from starlette.requests import Request
@@ -27,14 +26,11 @@ class DoorRoutes:
     async def _take(self, request: Request, parse: Callable[[bytes, Door], Parsed], encoding: str) -> Parsed:
         """Read, parse, and put on the log what could be read; it is durable when this returns."""
         settings = self._context.settings
-        raw = await self._context.body(request)
-        body = decompressed(raw, encoding, settings.body_max)
-        door = Door(entity_labels=settings.entity_labels, now_ms=self._context.now_ms(), future_ms=settings.future_ms)
-        parsed = parse(body, door)
-        if parsed.series:
-            digest = int.from_bytes(blake2b(body, digest_size=8).digest(), "little") >> 1 if parsed.all_timed else 0
-            await self._context.publisher.publish(parsed, digest)
-        return parsed
+        now_ms = self._context.now_ms()
+        async with self._context.admitted(request) as raw:
+            body = decompressed(raw, encoding, settings.body_max)
+            door = Door(entity_labels=settings.entity_labels, now_ms=now_ms, future_ms=settings.future_ms)
+            return await self._context.publish(request, parse(body, door), body)
 
     async def remote_write(self, request: Request) -> Response:
         """204; 400 where nothing could be taken, so that Prometheus does not send it for ever."""

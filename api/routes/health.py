@@ -34,7 +34,7 @@ class HealthRoutes:
         return json_response({"ready": not missing, "not_ready": missing}, 503 if missing else 200)
 
     async def metrics(self, _: Request) -> Response:
-        gauges = [*self._context.telemetry()]
+        gauges = [*self._context.telemetry(), *_refusals(self._context)]
         hub = self._context.hub
         gauges.append(
             Gauge("foreshock_live_subscribers", "gauge", "Open live websockets.", {}, float(hub.subscriber_count))
@@ -71,6 +71,16 @@ class HealthRoutes:
             secure=secure,
         )
         return response
+
+
+def _refusals(context: Context) -> list[Gauge]:
+    refused = {
+        "series_limit": context.admission.series.refused,
+        "rate": context.admission.refused_rate,
+        "busy": context.admission.refused_busy,
+    }
+    name, says = "foreshock_refused_total", "Refused at the doors: samples of new series, or whole requests."
+    return [Gauge(name, "counter", says, {"reason": reason}, float(n)) for reason, n in refused.items()]
 
 
 def exposition(gauges: list[Gauge]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,11 +23,8 @@ class SampleRoutes:
     async def _take(self, request: Request, parse) -> Response:
         context = self._context
         limit = context.settings.body_max
-        body = decompressed(await context.body(request), request.headers.get("content-encoding", ""), limit)
-        parsed = parse(body, now_ms=context.now_ms(), future_ms=context.settings.future_ms)
-        digest = 0
-        if parsed.all_timed:
-            digest = int.from_bytes(blake2b(body, digest_size=8).digest(), "little") >> 1
-        if parsed.series:
-            await context.publisher.publish(parsed, digest)
+        async with context.admitted(request) as raw:
+            body = decompressed(raw, request.headers.get("content-encoding", ""), limit)
+            parsed = parse(body, now_ms=context.now_ms(), future_ms=context.settings.future_ms)
+            parsed = await context.publish(request, parsed, body)
         return json_response({"accepted": len(parsed.series), "rejected": parsed.rejected}, 202)

@@ -45,13 +45,13 @@ class CounterTails:
         self._grow()
         at = np.flatnonzero(self._counters[cells.rows])
         rows = cells.rows[at]
-        first, first_ms = cells.first[at], cells.first_ms[at] + cells.base_ms
+        first, first_ms = cells.first[at], cells.first_ms[at].astype(np.int64) + cells.base_ms
         rise = first - self._values[rows]
         rise = np.where(rise < 0, first, rise)
         known = (self._times_ms[rows] <= first_ms) & (self._times_ms[rows] >= first_ms - LOOK_BACK_MS)
         increase = cells.increase.copy()
         increase[at] += np.where(known, rise, 0.0)
-        last_ms = cells.last_ms[at] + cells.base_ms
+        last_ms = cells.last_ms[at].astype(np.int64) + cells.base_ms
         newer = last_ms >= self._times_ms[rows]
         self._values[rows[newer]], self._times_ms[rows[newer]] = cells.last[at][newer], last_ms[newer]
         return replace(cells, increase=increase)

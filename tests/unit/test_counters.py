@@ -15,7 +15,7 @@ steps = st.lists(st.tuples(st.integers(1, 90_000), st.integers(-40, 60)), min_si
 @settings(max_examples=150, deadline=None)
 @given(steps, st.lists(st.integers(1, 5), min_size=1, max_size=20), st.booleans())
 def test_rises_between_windows_are_counted_and_restarts_start_from_zero(steps, cuts, restart):
-    at, value, samples = 1_000_000, 100.0, []
+    at, value, samples = 1_700_000_000_000, 100.0, []
     for wait, rise in steps:
         at, value = at + wait, max(0.0, value + rise)
         samples.append((at, value))

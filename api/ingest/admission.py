@@ -1,0 +1,99 @@
+"""What is let in: so many series, so many samples a second a token, so many bytes at once. The rest is told why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from starlette.exceptions import HTTPException
+
+from schemas.series import Series
+
+
+@dataclass(frozen=True)
+class Limits:
+    """0 for ``samples_per_s``: as many as the machine takes."""
+
+    series: int = 1_000_000
+    series_per_entity: int = 10_000
+    samples_per_s: int = 0  # of one token
+    pending: int = 256 * 1024 * 1024  # bytes of bodies that are being read at once
+
+
+class SeriesLimits:
+    """Known series are let in for ever; new ones while there is room. Holds one number a series."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._known: set[int] = set()
+        self._per_entity: Counter[str] = Counter()
+        self.refused = 0
+
+    def know(self, series: Iterable[Series]) -> None:
+        """Take in series that are in the store already, over the limits or not."""
+        for one in series:
+            if one.series_id not in self._known:
+                self._known.add(one.series_id)
+                self._per_entity[one.entity] += 1
+
+    def refusal(self, series: Series) -> str | None:
+        """Return why samples of a series are refused; None: it is known, or new and there is room."""
+        if series.series_id in self._known:
+            return None
+        limits = self._limits
+        if len(self._known) >= limits.series:
+            why = f"there are {len(self._known)} already (limits.series)"
+        elif self._per_entity[series.entity] >= limits.series_per_entity:
+            why = f"its entity has {self._per_entity[series.entity]} already (limits.series_per_entity)"
+        else:
+            self._known.add(series.series_id)
+            self._per_entity[series.entity] += 1
+            return None
+        self.refused += 1
+        return f"cannot take new series {series.key[:100]!r} of {series.entity[:100]!r}: {why}; known ones go on"
+
+
+class Admission:
+    """The doors of one process."""
+
+    def __init__(self, limits: Limits, now_ms: Callable[[], int]) -> None:
+        self._limits, self._now_ms = limits, now_ms
+        self.series = SeriesLimits(limits)
+        self.pending = 0
+        self.refused_busy = self.refused_rate = 0
+        self._rooms: dict[str, tuple[float, int]] = {}  # token → samples it may send now, as of ms
+
+    @contextmanager
+    def body(self, length: int) -> Iterator[None]:
+        """Hold room for a body while it is worked on; raises HTTPException 503 where there is none."""
+        if self.pending and self.pending + length > self._limits.pending:
+            self.refused_busy += 1
+            held = f"{self.pending} bytes of others are being read (limits.pending)"
+            raise HTTPException(503, f"cannot take this body now: {held}; send it again", {"Retry-After": "1"})
+        self.pending += length
+        try:
+            yield
+        finally:
+            self.pending -= length
+
+    def check_rate(self, token: str) -> None:
+        """Raise HTTPException 429 where a token has sent more than its share."""
+        if self._limits.samples_per_s and (room := self._room(token)) < 0:
+            self.refused_rate += 1
+            wait_s = max(1, round(-room / self._limits.samples_per_s + 0.5))
+            allowed = f"{self._limits.samples_per_s} samples a second (limits.samples_per_s)"
+            raise HTTPException(
+                429, f"cannot take more now: {allowed}; again in {wait_s} s", {"Retry-After": str(wait_s)}
+            )
+
+    def spend(self, token: str, samples: int) -> None:
+        """Count accepted samples."""
+        if self._limits.samples_per_s:
+            self._rooms[token] = (self._room(token) - samples, self._now_ms())
+
+    def _room(self, token: str) -> float:
+        most = float(self._limits.samples_per_s)
+        room, at_ms = self._rooms.get(token, (most, self._now_ms()))
+        return min(most, room + most * (self._now_ms() - at_ms) / 1000)

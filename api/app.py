@@ -14,8 +14,10 @@ from api.context import Context, json_response
 from api.errors import on_error
 from api.live.socket import LiveSocket
 from api.openapi import describe
+from api.routes.alerts import AlertRoutes
 from api.routes.doors import DoorRoutes
 from api.routes.health import HealthRoutes
+from api.routes.incident_hooks import IncidentHooks
 from api.routes.incidents import IncidentRoutes
 from api.routes.page import PageRoutes
 from api.routes.range import RangeRoutes
@@ -28,6 +30,7 @@ def build_app(context: Context) -> ASGIApp:
     samples, ranges, verdicts = SampleRoutes(context), RangeRoutes(context), VerdictRoutes(context)
     doors = DoorRoutes(context)
     incidents, health = IncidentRoutes(context), HealthRoutes(context)
+    hooks, alerts = IncidentHooks(context, incidents), AlertRoutes(context)
     live = LiveSocket(context.hub, context.log)
 
     async def openapi(_: Request) -> Response:
@@ -52,8 +55,14 @@ def build_app(context: Context) -> ASGIApp:
         Route("/api/v1/models/{id}", verdicts.model),
         Route("/api/v1/incidents", incidents.list, methods=["GET"]),
         Route("/api/v1/incidents", incidents.add, methods=["POST"]),
+        Route("/api/v1/incidents/alertmanager", hooks.alertmanager, methods=["POST"]),
+        Route("/api/v1/incidents/pagerduty", hooks.pagerduty, methods=["POST"]),
         Route("/api/v1/incidents/{id}", incidents.one, methods=["GET"]),
         Route("/api/v1/incidents/{id}", incidents.withdraw, methods=["DELETE"]),
+        Route("/api/v1/alerts", alerts.list),
+        Route("/api/v1/silences", alerts.silences, methods=["GET"]),
+        Route("/api/v1/silences", alerts.silence, methods=["POST"]),
+        Route("/api/v1/silences/{id}", alerts.expire, methods=["DELETE"]),
         Route("/api/v1/session", health.sign_in, methods=["POST"]),
         Route("/api/v1/openapi.json", openapi),
         Route("/healthz", health.healthz),

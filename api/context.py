@@ -20,6 +20,7 @@ from api.ingest.parsed import Parsed
 from api.ingest.publisher import Publisher
 from api.live.hub import Hub
 from log.base import Log
+from store.alerts import AlertTables
 from store.incidents import IncidentTable
 from store.models import ModelTables
 from store.repository import Repository
@@ -65,6 +66,7 @@ class Context:
     verdicts: VerdictTable = field(init=False)
     incidents: IncidentTable = field(init=False)
     models: ModelTables = field(init=False)
+    alerts: AlertTables = field(init=False)
     tokens: Tokens = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,6 +75,7 @@ class Context:
         self.admission.series.know(self.repository.series.values())
         self.publisher = Publisher(self.log, self.settings.partitions, self.admission.series, self.now_ms)
         self.verdicts, self.incidents, self.models = VerdictTable(thread), IncidentTable(thread), ModelTables(thread)
+        self.alerts = AlertTables(thread)
         self.tokens = Tokens(self.settings.tokens)
 
     async def body(self, request: Request) -> bytes:

@@ -84,6 +84,32 @@ def _post(summary: str, body: dict[str, Any], statuses: tuple[str, ...], extra: 
     return {"summary": summary, "parameters": list(extra), "requestBody": request, "responses": answers | _REFUSALS}
 
 
+_ALERT_STATES = ("firing", "pending", "resolved")
+_MATCHER = {
+    "type": "object",
+    "required": ["name", "value"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string"},
+        "value": {"type": "string"},
+        "isRegex": {"type": "boolean"},
+        "isEqual": {"type": "boolean"},
+    },
+}
+_SILENCE = {
+    "type": "object",
+    "required": ["matchers", "end"],
+    "additionalProperties": False,
+    "properties": {
+        "matchers": {"type": "array", "items": _MATCHER, "minItems": 1, "maxItems": 50},
+        "start": {"type": ["integer", "string"]},
+        "end": {"type": ["integer", "string"]},
+        "comment": {"type": "string"},
+        "created_by": {"type": "string"},
+    },
+}
+
+
 def describe() -> dict[str, Any]:
     """Return the document."""
     wrapped = {
@@ -138,6 +164,20 @@ def describe() -> dict[str, Any]:
             "get": _get("One incident", _OBJECT, [_ID]),
             "delete": _get("Withdraw it: it was none", _OBJECT, [_ID]),
         },
+        "/api/v1/incidents/alertmanager": {"post": _post("Alertmanager's webhook, as labels", _OBJECT, ("200",))},
+        "/api/v1/incidents/pagerduty": {"post": _post("PagerDuty's webhook v3, as labels", _OBJECT, ("200",))},
+        "/api/v1/alerts": {
+            "get": _get(
+                "Alerts and what was sent of them",
+                _LIST,
+                [_query("entity", _TEXTS), _query("state", {"type": "array", "items": {"enum": list(_ALERT_STATES)}})],
+            )
+        },
+        "/api/v1/silences": {
+            "get": _get("Silences, ended ones too", _LIST),
+            "post": _post("Hold back the alerts that all matchers match", _SILENCE, ("201",)),
+        },
+        "/api/v1/silences/{id}": {"delete": _get("End a silence now", _OBJECT, [_ID])},
         "/healthz": {"get": _get("Alive", _OBJECT)},
         "/readyz": {"get": _get("Ready, or what is not", _OBJECT)},
     }

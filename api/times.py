@@ -1,4 +1,4 @@
-"""Times as clients write them: epoch ms, RFC 3339, or relative to now (``now``, ``-6h``)."""
+"""Times as clients write them: epoch ms, RFC 3339, or relative to now (``now``, ``-6h``, ``+2h``)."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def time_ms(value: object, now_ms: int) -> int:
     if isinstance(value, str) and len(value) <= 40:
         if value == "now":
             return now_ms
-        if found := re.fullmatch(r"-(\d{1,9})([smhdw])", value):
-            return now_ms - int(found[1]) * _UNITS_MS[found[2]]
+        if found := re.fullmatch(r"([+-])(\d{1,9})([smhdw])", value):
+            return now_ms + int(f"{found[1]}{found[2]}") * _UNITS_MS[found[3]]
         if re.fullmatch(r"-?\d{1,15}", value):
             return time_ms(int(value), now_ms)
         try:

@@ -44,9 +44,9 @@ def _settings(config: Path | None, data: Path | None) -> tuple[Settings, Path]:
 @click.option("--no-collect", is_flag=True, help="Do not collect this machine's vital signs.")
 def up(data: Path | None, config: Path | None, host: str, port: int, no_collect: bool) -> None:
     """Run the whole product in one process, on embedded parts."""
-    from foreshock.roles import API, COLLECT, STREAM
+    from foreshock.roles import ALERTING, API, COLLECT, STREAM
 
-    _run(data, config, {STREAM, API} | (set() if no_collect else {COLLECT}), host, port)
+    _run(data, config, {STREAM, API, ALERTING} | (set() if no_collect else {COLLECT}), host, port)
 
 
 def _run(data: Path | None, config: Path | None, roles: set[str], host: str = "127.0.0.1", port: int = 8080) -> None:
@@ -91,8 +91,17 @@ def collect(data: Path | None, config: Path | None) -> None:
 @cli.command()
 @data_option
 @config_option
+def alerts(data: Path | None, config: Path | None) -> None:
+    """Raise alerts and tell the targets, in the distributed deployment; any number share the partitions."""
+    _run(data, config, {"alerts"})
+
+
+@cli.command()
+@data_option
+@config_option
 def check(data: Path | None, config: Path | None) -> None:
     """Read the configuration, reach broker and store, say what is wrong and where."""
+    from foreshock.roles import alert_settings
     from log.embedded import DataFolderInUse
     from log.open import open_log
     from store.base import open_store
@@ -112,6 +121,11 @@ def check(data: Path | None, config: Path | None) -> None:
         store.open()
         store.close()
         click.echo("store: well", err=True)
+        async with httpx.AsyncClient(timeout=5) as client:
+            for target in alert_settings(settings).targets:
+                # The host alone is asked, without a body: nobody is alarmed by a check.
+                await client.head(target.url)
+                click.echo(f"alert target {target.name}: its host answers", err=True)
 
     click.echo("configuration: well", err=True)
     asyncio.run(reach())

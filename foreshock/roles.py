@@ -25,17 +25,18 @@ from schemas.errors import ForeshockError, SettingsError
 from schemas.topics import ALL, PARTITIONED
 from store.base import open_store
 from store.repository import Repository
+from stream.alerts.settings import AlertSettings, parse_maintenance, parse_targets
 from stream.collect.loop import collect
 from stream.models.engine import EngineSettings
 from stream.models.periods import Periods
 from stream.settings import StreamSettings
-from stream.window.calendar import long_windows
+from stream.window.calendar import LongWindow, long_windows
 from stream.window.spec import parse_rollup
 from stream.worker import StreamWorker
 
 logger = logging.getLogger("foreshock")
 
-STREAM, API, COLLECT = "stream", "api", "collect"
+STREAM, API, COLLECT, ALERTING = "stream", "api", "collect", "alerts"
 SERIES_REFRESH_S = 2.0
 ADDRESS_FILE = "address"  # in the data folder: where the running process answers
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -55,10 +56,38 @@ def stream_settings(settings: Settings) -> StreamSettings:
             horizons_ms=tuple(sorted(duration_ms(horizon) for horizon in settings.models.horizons)),
             alarms_per_day=settings.models.alarms_per_day,
         ),
-        long_windows=tuple(long_windows(settings.windows.rollups, settings.windows.timezone)),
+        long_windows=_long_windows(settings),
         retention_s=settings.windows.retention_s,
         keep_samples=settings.windows.retention_s["samples"] != 0,
+        alerts=alert_settings(settings),
         periods=Periods(settings.windows.timezone, settings.periods.country or None),
+    )
+
+
+def _long_windows(settings: Settings) -> tuple[LongWindow, ...]:
+    try:
+        return tuple(long_windows(settings.windows.rollups, settings.windows.timezone))
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def alert_settings(settings: Settings) -> AlertSettings:
+    """Return what the alerters need; raises SettingsError."""
+    given = settings.alerts
+    try:
+        targets, maintenance = parse_targets(given.targets), parse_maintenance(given.maintenance)
+    except ValueError as error:
+        raise SettingsError(f"cannot use {error}") from error
+    return AlertSettings(
+        windows=given.windows,
+        group_by=tuple(given.group_by),
+        group_wait_ms=duration_ms(given.group_wait),
+        give_up_ms=duration_ms(given.give_up),
+        targets=targets,
+        depends={entity: tuple(causes) for entity, causes in given.depends.items()},
+        maintenance=maintenance,
+        timezone=settings.windows.timezone,
+        page_url=given.page_url,
     )
 
 
@@ -114,11 +143,11 @@ class Process:
             await log.start()
             await log.create_topics(self._topics)
             where = ""
-            if self._roles & {STREAM, API}:
+            if self._roles & {STREAM, API, ALERTING}:
                 repository = Repository(open_store(self._settings.store.url))
                 stack.push_async_callback(repository.close)
                 await repository.open()
-                if STREAM in self._roles:
+                if self._roles & {STREAM, ALERTING}:
                     await self._start_stream(stack, log, repository)
                 if listener is not None:
                     where = await self._start_api(stack, log, repository, listener)
@@ -157,6 +186,9 @@ class Process:
         return socket.create_server((host, self._port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
 
     async def _start_stream(self, stack: contextlib.AsyncExitStack, log: Log, repository: Repository) -> None:
+        agents = ({"window", "score"} if STREAM in self._roles else set()) | (
+            {"alert"} if ALERTING in self._roles else set()
+        )
         worker = self._worker = StreamWorker(
             broker_url=self._settings.broker.url,
             log=log,
@@ -164,6 +196,8 @@ class Process:
             settings=stream_settings(self._settings),
             now_ms=now_ms,
             datadir=str(self._data / "faust"),
+            agents=frozenset(agents),
+            group="foreshock" if STREAM in self._roles else "foreshock-alerts",
         )
         stack.push_async_callback(worker.stop)
         await worker.start()

@@ -89,6 +89,18 @@ class Periods:
 
 
 @dataclass(frozen=True)
+class Alerts:
+    windows: int = 3  # consecutive flagged windows raise an alert, as many clear ones resolve it; "for" means the same
+    group_by: list[str] = field(default_factory=lambda: ["entity"])  # of entity, rollup, period, severity
+    group_wait: str = "5s"
+    give_up: str = "24h"
+    page_url: str = ""  # where the page is, for links in alerts
+    targets: list[dict[str, Any]] = field(default_factory=list)  # [[alerts.targets]] name, kind, url, secret
+    depends: dict[str, list[str]] = field(default_factory=dict)  # entity = ["its cause", …], * allowed in causes
+    maintenance: list[dict[str, Any]] = field(default_factory=list)  # [[alerts.maintenance]] entities, from, to
+
+
+@dataclass(frozen=True)
 class Auth:
     tokens: list[str] = field(default_factory=list)  # as printed by `foreshock token`: name:scopes:sha256
     behind_proxy: bool = False  # a TLS proxy in front checks who comes in
@@ -117,6 +129,7 @@ class Settings:
     entities: Entities = field(default_factory=Entities)
     models: Models = field(default_factory=Models)
     periods: Periods = field(default_factory=Periods)
+    alerts: Alerts = field(default_factory=Alerts)
     auth: Auth = field(default_factory=Auth)
     limits: Limits = field(default_factory=Limits)
     collect: Collect = field(default_factory=Collect)
@@ -161,10 +174,14 @@ def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Setting
     return settings
 
 
+_ALIASES = {("alerts", "for"): "windows"}
+
+
 def _overlay(section: Any, given: Mapping[str, Any], name: str, text: str) -> Any:
     known = {f.name: getattr(section, f.name) for f in fields(section)}
     for key, value in given.items():
         where = _line(text, key)
+        key = _ALIASES.get((name, key), key)
         if key not in known:
             raise SettingsError(f"unknown configuration key {name}.{key}{where}: want one of {', '.join(known)}")
         want = type(known[key])
@@ -177,9 +194,11 @@ def _overlay(section: Any, given: Mapping[str, Any], name: str, text: str) -> An
 
 
 def _from_environment(section: Any, name: str, environ: Mapping[str, str]) -> Any:
+    alias = {new: old for (of, old), new in _ALIASES.items() if of == name}
     for f in fields(section):
-        variable = f"FORESHOCK_{name}_{f.name}".upper()
-        if variable not in environ:
+        spelled = (f"FORESHOCK_{name}_{key}".upper() for key in (f.name, alias.get(f.name, f.name)))
+        variable = next((v for v in spelled if v in environ), "")
+        if not variable:
             continue
         current, raw = getattr(section, f.name), environ[variable]
         try:
@@ -199,6 +218,7 @@ def _from_environment(section: Any, name: str, environ: Mapping[str, str]) -> An
 
 def _check(settings: Settings, text: str) -> None:
     checks = [("lateness", settings.windows.lateness), ("future", settings.limits.future)]
+    checks += [("group_wait", settings.alerts.group_wait), ("give_up", settings.alerts.give_up)]
     checks += [("interval", settings.collect.interval)]
     checks += [("horizons", horizon) for horizon in settings.models.horizons]
     for key, value in checks:
@@ -206,6 +226,14 @@ def _check(settings: Settings, text: str) -> None:
             duration_ms(value)
         except ValueError as error:
             raise SettingsError(f"cannot use {key}{_line(text, key)}: {error}") from error
+    if settings.alerts.windows < 1:
+        raise SettingsError(f"cannot use alerts.for={settings.alerts.windows}{_line(text, 'for')}: want 1 or more")
+    labels = ("entity", "rollup", "period", "severity")
+    if wrong := [label for label in settings.alerts.group_by if label not in labels]:
+        where = _line(text, "group_by")
+        raise SettingsError(f"cannot use alerts.group_by={wrong[0]!r}{where}: want some of {', '.join(labels)}")
+    if not all(isinstance(c, list) and all(isinstance(e, str) for e in c) for c in settings.alerts.depends.values()):
+        raise SettingsError(f'cannot use alerts.depends{_line(text, "depends")}: want entity = ["cause", …]')
     for rollup in settings.windows.rollups:
         if not re.fullmatch(r"[1-9]\d*(s|m|h|d|w|mo)(/[1-9]\d*(s|m|h|d))?", rollup):
             raise SettingsError(

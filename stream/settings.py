@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from stream.alerts.settings import AlertSettings
 from stream.models.engine import EngineSettings
 from stream.models.periods import Periods
 from stream.window.calendar import LongWindow
@@ -24,5 +25,6 @@ class StreamSettings:
     long_windows: tuple[LongWindow, ...] = ()  # merged in the store
     long_interval_s: float = 5.0
     retention_s: Mapping[str, int | None] = field(default_factory=dict)
+    alerts: AlertSettings = field(default_factory=AlertSettings)
     snapshot_interval_ms: int = 60_000
     cards_interval_ms: int = 5_000

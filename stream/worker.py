@@ -13,8 +13,9 @@ import faust
 from log.base import Log
 from log.fetch import fetch_topic
 from log.open import faust_url
-from schemas.topics import ROLLUPS, SAMPLES
+from schemas.topics import ROLLUPS, SAMPLES, VERDICTS
 from store.repository import Repository
+from stream.agents.alerting import PartitionAlerter
 from stream.agents.scoring import PartitionScorer
 from stream.agents.windowing import PartitionWorker
 from stream.jobs.longer import LongerRollups
@@ -35,10 +36,13 @@ class StreamWorker:
         settings: StreamSettings,
         now_ms: Callable[[], int],
         datadir: str,
+        agents: frozenset[str] = frozenset({"window", "score"}),
+        group: str = "foreshock",
     ) -> None:
         self._log, self._repository, self._settings, self._now_ms = log, repository, settings, now_ms
         self.windows: dict[int, PartitionWorker] = {}
         self.scorers: dict[int, PartitionScorer] = {}
+        self.alerters: dict[int, PartitionAlerter] = {}
         self.failed = asyncio.Event()
         self._longer = LongerRollups(
             settings.long_windows,
@@ -50,7 +54,7 @@ class StreamWorker:
         )
         self._tasks: list[asyncio.Task] = []
         self.app: Any = faust.App(
-            "foreshock",
+            group,
             broker=faust_url(broker_url),
             datadir=datadir,
             web_enabled=False,
@@ -67,8 +71,15 @@ class StreamWorker:
         )
         self.app.foreshock_positions = self._position  # type: ignore[attr-defined]
         self.app.on_partitions_revoked.connect(self._give_up)  # type: ignore[arg-type]
-        self._agent(SAMPLES, "window", self.windows)
-        self._agent(ROLLUPS, "score", self.scorers)
+        self._agents = agents
+        self._workers_of: dict[str, dict[int, Any]] = {
+            SAMPLES: self.windows,
+            ROLLUPS: self.scorers,
+            VERDICTS: self.alerters,
+        }
+        for topic, name in ((SAMPLES, "window"), (ROLLUPS, "score"), (VERDICTS, "alert")):
+            if name in agents:
+                self._agent(topic, name, self._workers_of[topic])
 
     def _agent(self, topic: str, name: str, workers: dict[int, Any]) -> None:
         @self.app.agent(fetch_topic(self.app, topic, self._settings.partitions), name=name)
@@ -96,12 +107,17 @@ class StreamWorker:
             offset = await scorer.open()
             self.scorers[partition] = scorer
             return offset
+        if topic == VERDICTS:
+            alerter = PartitionAlerter(partition, self._log, self._repository, self._settings.alerts, self._now_ms)
+            offset = await alerter.open()
+            self.alerters[partition] = alerter
+            return offset
         return None
 
     async def _give_up(self, _: Any, revoked: set[Any], **__: Any) -> None:
         """Partitions go to another worker: write what is pending, so that it has little to do again."""
         for tp in revoked:
-            worker = (self.windows if tp.topic == SAMPLES else self.scorers).pop(tp.partition, None)
+            worker = self._workers_of.get(tp.topic, {}).pop(tp.partition, None)
             if worker is not None:
                 try:
                     await worker.close()
@@ -109,9 +125,12 @@ class StreamWorker:
                     logger.exception("cannot write before giving up %s: its next owner reads it from the log", tp)
 
     async def start(self) -> None:
-        await self._repository.apply_retention(self._settings.retention_s, self._now_ms())
+        if "window" in self._agents:
+            await self._repository.apply_retention(self._settings.retention_s, self._now_ms())
         await self.app.start()
-        self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._merge_longer())]
+        self._tasks = [asyncio.create_task(self._tick())]
+        if "window" in self._agents:
+            self._tasks.append(asyncio.create_task(self._merge_longer()))
 
     async def _tick(self) -> None:
         while True:
@@ -140,8 +159,8 @@ class StreamWorker:
         for worker in self._workers():
             await worker.close()
 
-    def _workers(self) -> list[PartitionWorker | PartitionScorer]:
-        return [*self.windows.values(), *self.scorers.values()]
+    def _workers(self) -> list[PartitionWorker | PartitionScorer | PartitionAlerter]:
+        return [*self.windows.values(), *self.scorers.values(), *self.alerters.values()]
 
     def status(self) -> dict[str, int]:
         """Return what was counted, over all partitions."""

@@ -21,7 +21,7 @@ def test_compose_sets_only_keys_that_exist_and_roles_that_run():
         load(None, ours)
         if "build" in service:
             roles.add(service["command"].split()[0])
-    assert roles == {"stream", "api", "collect"} and roles <= set(cli.commands)
+    assert roles == {"stream", "api", "collect", "alerts"} and roles <= set(cli.commands)
 
 
 def test_the_readme_opens_with_the_two_commands_and_names_only_what_there_is():

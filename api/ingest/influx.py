@@ -31,7 +31,7 @@ def _line(line: str, door: Door, unit_ns: int) -> bool:
     parts = _split(line, " ")
     if len(parts) not in (2, 3):
         raise DataError(f"cannot read {line[:60]!r}: want measurement,tags fields timestamp")
-    measurement, *tags = _split(parts[0], ",")
+    measurement, *tags = _split(parts[0], ",") or [""]
     labels = {}
     for tag in tags:
         name, equals, value = _pair(tag)

@@ -64,9 +64,10 @@ class Door:
             error = f"cannot use timestamp={at_ms}: before the year 1 or too far ahead of our clock (limits.future)"
             self.parsed.rejected.append({"index": index, "error": error})
         else:
+            times, values = self._lists()
             self.parsed.series.append(series)
-            self.parsed.times.append(at_ms)  # type: ignore[union-attr]
-            self.parsed.values.append(value)  # type: ignore[union-attr]
+            times.append(at_ms)
+            values.append(value)
 
     def add_columns(self, series: list[Series], times_ms: np.ndarray, values: np.ndarray) -> None:
         """Take many samples, int64 epoch ms and float64, behind those that were added; as ``add``."""
@@ -74,9 +75,15 @@ class Door:
         if good.all() and not self.parsed.series:
             self.parsed = self.parsed._replace(series=series, times=times_ms, values=values)
             return
-        self.parsed = self.parsed._replace(times=list(self.parsed.times), values=list(self.parsed.values))
         for one, at_ms, value in zip(series, times_ms.tolist(), values.tolist(), strict=True):
             self.add(one, at_ms, value)
+
+    def _lists(self) -> tuple[list[int], list[float]]:
+        times, values = self.parsed.times, self.parsed.values
+        if isinstance(times, np.ndarray) or isinstance(values, np.ndarray):
+            times, values = list(times), list(values)
+            self.parsed = self.parsed._replace(times=times, values=values)
+        return times, values
 
     def refuse(self, error: str) -> None:
         index = len(self.parsed.series) + len(self.parsed.rejected)

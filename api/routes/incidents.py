@@ -19,7 +19,9 @@ from schemas.topics import INCIDENTS
 TEXT_CHARACTERS_MAX = 10_000
 
 
-class _Given(msgspec.Struct, forbid_unknown_fields=True):
+class Told(msgspec.Struct, forbid_unknown_fields=True):
+    """An incident as somebody tells of it."""
+
     entity: str
     start: int | float | str
     end: int | float | str | None = None
@@ -47,7 +49,7 @@ class IncidentRoutes:
         """Make an incident, or update it where its ``external_id`` or ``id`` is known. Known is: entity and start."""
         body = await self._context.body(request)
         try:
-            given = msgspec.json.decode(body, type=_Given)
+            given = msgspec.json.decode(body, type=Told)
         except msgspec.MsgspecError as error:
             raise DataError(f"cannot read an incident: {error}") from error
         incident = self._incident(given)
@@ -62,6 +64,22 @@ class IncidentRoutes:
         await self._put(incident)
         return json_response(_shown(incident))
 
+    async def take(self, told: Told, *, source: str, keep_end: bool = True) -> Incident:
+        """Make or update an incident that another system told of; what it does not say again stays.
+
+        keep_end : a later message without an end does not open the incident again.
+        """
+        incident = self._incident(told)
+        incident.source = source
+        before = await self._context.incidents.get(incident.id)
+        if before is not None:
+            incident.start_ms = before.start_ms
+            incident.resolution = incident.resolution or before.resolution
+            if keep_end and incident.end_ms is None:
+                incident.end_ms = before.end_ms
+        await self._put(incident)
+        return incident
+
     async def _known(self, request: Request) -> Incident:
         incident = await self._context.incidents.get(request.path_params["id"])
         if incident is None or incident.withdrawn:
@@ -72,7 +90,7 @@ class IncidentRoutes:
         await self._context.incidents.put(incident)
         await self._context.log.append(INCIDENTS, 0, msgspec.json.encode(incident))
 
-    def _incident(self, given: _Given) -> Incident:
+    def _incident(self, given: Told) -> Incident:
         now = self._context.now_ms()
         start_ms = time_ms(given.start, now)
         end_ms = None if given.end is None else time_ms(given.end, now)

@@ -1,0 +1,45 @@
+"""A real HTTP server that takes notifications, and misbehaves as told."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Receiver:
+    """``answers`` is asked for each request in turn: a status, (status, headers), or "close" for none at all."""
+
+    def __init__(self, answers=()):
+        self.requests, self._answers, self._lock = [], list(answers), threading.Lock()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                with receiver._lock:
+                    answer = receiver._answers.pop(0) if receiver._answers else 200
+                    receiver.requests.append((self.path, dict(self.headers), body, answer))
+                if answer == "close":
+                    self.connection.close()
+                    return
+                status, headers = answer if isinstance(answer, tuple) else (answer, {})
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.handle_error = lambda *_: None
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def taken(self, path=""):
+        """Return the bodies that were answered well, as JSON."""
+        return [json.loads(body) for at, _, body, answer in self.requests if answer == 200 and at.startswith(path)]
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()

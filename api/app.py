@@ -16,6 +16,7 @@ from api.live.socket import LiveSocket
 from api.openapi import describe
 from api.routes.alerts import AlertRoutes
 from api.routes.doors import DoorRoutes
+from api.routes.forecast import ForecastRoutes
 from api.routes.health import HealthRoutes
 from api.routes.incident_hooks import IncidentHooks
 from api.routes.incidents import IncidentRoutes
@@ -45,6 +46,7 @@ def build_app(context: Context) -> ASGIApp:
         Route("/collectd", doors.collectd, methods=["POST"]),
         Route("/v1/metrics", doors.otlp, methods=["POST"]),
         Route("/api/v1/range", ranges.range),
+        Route("/api/v1/forecast", ForecastRoutes(context).forecast),
         Route("/api/v1/entities", ranges.entities),
         Route("/api/v1/series", ranges.series),
         Route("/api/v1/periods", ranges.periods),

@@ -35,6 +35,7 @@ class ApiSettings:
     retention_s: Mapping[str, int | None] = field(default_factory=dict)  # seconds by rollup, None: for ever
     body_max: int = 16 * 1024 * 1024
     future_ms: int = 600_000
+    timezone: str = "UTC"
     limits: Limits = field(default_factory=Limits)
     entity_labels: tuple[str, ...] = ("host", "instance", "service")
     tokens: tuple[str, ...] = ()

@@ -133,6 +133,13 @@ def describe() -> dict[str, Any]:
         "/api/v1/samples": {"post": _post("Write samples; 202 once durable", {"anyOf": [wrapped, _SAMPLE]}, ("202",))},
         "/api/v1/events": {"post": _post("Write events, rolled up as counts", _EVENT, ("202",))},
         "/api/v1/range": {"get": ranged},
+        "/api/v1/forecast": {
+            "get": _get(
+                "Where a metric is going: rows of start, mean, low, high",
+                _OBJECT,
+                [_query(name, {"type": "string"}) for name in ("entity", "metric", "horizon", "stat")],
+            )
+        },
         "/api/v1/entities": {"get": _get("What is watched", _LIST)},
         "/api/v1/series": {"get": _get("Every series", _LIST, [_query("entity", _TEXTS), _query("metric", _TEXTS)])},
         "/api/v1/periods": {"get": _get("Traffic periods of an interval", _LIST, _INTERVAL)},

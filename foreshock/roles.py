@@ -17,6 +17,7 @@ from api.app import build_app
 from api.auth import parse_token
 from api.context import ApiSettings, Context, Gauge
 from api.ingest.admission import Limits
+from api.ingest.json_samples import parse_json_record
 from api.live.hub import LIVE_TOPICS, Hub
 from foreshock.settings import Settings, duration_ms
 from log.base import Log
@@ -25,6 +26,7 @@ from schemas.errors import ForeshockError, SettingsError
 from schemas.topics import ALL, PARTITIONED
 from store.base import open_store
 from store.repository import Repository
+from stream.actions.runbook import Rule, parse_runbook
 from stream.alerts.settings import AlertSettings, parse_maintenance, parse_targets
 from stream.collect.loop import collect
 from stream.models.engine import EngineSettings
@@ -55,13 +57,30 @@ def stream_settings(settings: Settings) -> StreamSettings:
         engine=EngineSettings(
             horizons_ms=tuple(sorted(duration_ms(horizon) for horizon in settings.models.horizons)),
             alarms_per_day=settings.models.alarms_per_day,
+            runbook=_runbook(settings.models.runbook),
         ),
         long_windows=_long_windows(settings),
         retention_s=settings.windows.retention_s,
         keep_samples=settings.windows.retention_s["samples"] != 0,
         alerts=alert_settings(settings),
-        periods=Periods(settings.windows.timezone, settings.periods.country or None),
+        periods=_periods(settings),
     )
+
+
+def _runbook(path: str) -> tuple[Rule, ...]:
+    if not path:
+        return ()
+    try:
+        return parse_runbook(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"cannot use models.runbook={path!r}: {error}") from error
+
+
+def _periods(settings: Settings) -> Periods:
+    try:
+        return Periods(settings.windows.timezone, settings.periods.country or None, settings.periods.named)
+    except (ValueError, KeyError, TypeError, NotImplementedError) as error:
+        raise SettingsError(f"cannot use periods: {error}") from error
 
 
 def _long_windows(settings: Settings) -> tuple[LongWindow, ...]:
@@ -96,6 +115,7 @@ def api_settings(settings: Settings) -> ApiSettings:
     page = Path(__file__).parent.parent / "ui"
     return ApiSettings(
         partitions=settings.broker.partitions,
+        timezone=settings.windows.timezone,
         rollups_ms={spec.name: spec.size_ms for spec in specs if spec.size_ms == spec.hop_ms},
         rollups=tuple(spec.name for spec in specs),
         retention_s=settings.windows.retention_s,
@@ -186,7 +206,8 @@ class Process:
         return socket.create_server((host, self._port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
 
     async def _start_stream(self, stack: contextlib.AsyncExitStack, log: Log, repository: Repository) -> None:
-        agents = ({"window", "score"} if STREAM in self._roles else set()) | (
+        future_ms = duration_ms(self._settings.limits.future)
+        agents = ({"window", "score", "events"} if STREAM in self._roles else set()) | (
             {"alert"} if ALERTING in self._roles else set()
         )
         worker = self._worker = StreamWorker(
@@ -197,6 +218,7 @@ class Process:
             now_ms=now_ms,
             datadir=str(self._data / "faust"),
             agents=frozenset(agents),
+            read_event=lambda body, at_ms: parse_json_record(body, now_ms=at_ms, future_ms=future_ms),
             group="foreshock" if STREAM in self._roles else "foreshock-alerts",
         )
         stack.push_async_callback(worker.stop)

@@ -81,11 +81,14 @@ class Models:
     alarms_per_day: float = 1.0
     horizons: list[str] = field(default_factory=lambda: ["5m", "30m", "2h"])
     seed: int = 0
+    runbook: str = ""  # a TOML file of the team's actions, see README
 
 
 @dataclass(frozen=True)
 class Periods:
     country: str = ""  # ISO code whose public holidays are the period "holiday"
+    # [[periods.named]] name with from and to (first and last day), or with days, start and end (weekly)
+    named: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ import faust
 from log.base import Log
 from log.fetch import fetch_topic
 from log.open import faust_url
-from schemas.topics import ROLLUPS, SAMPLES, VERDICTS
+from schemas.topics import EVENTS_JSON, ROLLUPS, SAMPLES, VERDICTS
 from store.repository import Repository
 from stream.agents.alerting import PartitionAlerter
 from stream.agents.scoring import PartitionScorer
+from stream.agents.user_events import PartitionTranslator, Read
 from stream.agents.windowing import PartitionWorker
 from stream.jobs.longer import LongerRollups
 from stream.settings import StreamSettings
@@ -37,12 +38,15 @@ class StreamWorker:
         now_ms: Callable[[], int],
         datadir: str,
         agents: frozenset[str] = frozenset({"window", "score"}),
+        read_event: Read | None = None,
         group: str = "foreshock",
     ) -> None:
+        self._read_event = read_event
         self._log, self._repository, self._settings, self._now_ms = log, repository, settings, now_ms
         self.windows: dict[int, PartitionWorker] = {}
         self.scorers: dict[int, PartitionScorer] = {}
         self.alerters: dict[int, PartitionAlerter] = {}
+        self.translators: dict[int, PartitionTranslator] = {}
         self.failed = asyncio.Event()
         self._longer = LongerRollups(
             settings.long_windows,
@@ -76,8 +80,10 @@ class StreamWorker:
             SAMPLES: self.windows,
             ROLLUPS: self.scorers,
             VERDICTS: self.alerters,
+            EVENTS_JSON: self.translators,
         }
-        for topic, name in ((SAMPLES, "window"), (ROLLUPS, "score"), (VERDICTS, "alert")):
+        names = {SAMPLES: "window", ROLLUPS: "score", VERDICTS: "alert", EVENTS_JSON: "events"}
+        for topic, name in names.items():
             if name in agents:
                 self._agent(topic, name, self._workers_of[topic])
 
@@ -111,6 +117,13 @@ class StreamWorker:
             alerter = PartitionAlerter(partition, self._log, self._repository, self._settings.alerts, self._now_ms)
             offset = await alerter.open()
             self.alerters[partition] = alerter
+            return offset
+        if topic == EVENTS_JSON and self._read_event is not None:
+            translator = PartitionTranslator(
+                partition, self._log, self._repository, self._read_event, self._settings.partitions, self._now_ms
+            )
+            offset = await translator.open()
+            self.translators[partition] = translator
             return offset
         return None
 
@@ -159,8 +172,8 @@ class StreamWorker:
         for worker in self._workers():
             await worker.close()
 
-    def _workers(self) -> list[PartitionWorker | PartitionScorer | PartitionAlerter]:
-        return [*self.windows.values(), *self.scorers.values(), *self.alerters.values()]
+    def _workers(self) -> list[PartitionWorker | PartitionScorer | PartitionAlerter | PartitionTranslator]:
+        return [worker for workers in self._workers_of.values() for worker in workers.values()]
 
     def status(self) -> dict[str, int]:
         """Return what was counted, over all partitions."""

@@ -26,6 +26,16 @@ def parse_json_events(body: bytes, *, now_ms: int, future_ms: int) -> Parsed:
     return _parse(body, "events", _event, now_ms, future_ms)
 
 
+def parse_json_record(body: bytes, *, now_ms: int, future_ms: int) -> tuple[Series, int, float]:
+    """Return what one message of the topic ``events.json`` says, a sample or an event; raises DataError."""
+    try:
+        item = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DataError(f"not JSON: {error}") from error
+    read = _event if isinstance(item, dict) and "event" in item else _sample
+    return read(item, now_ms, future_ms)
+
+
 def _parse(
     body: bytes, name: str, read: Callable[[Any, int, int], tuple[Series, int, float]], now_ms: int, future_ms: int
 ) -> Parsed:

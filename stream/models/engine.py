@@ -9,6 +9,7 @@ import numpy as np
 
 from schemas.incident import Feedback, Incident
 from schemas.verdict import Verdict
+from stream.actions.runbook import Rule
 from stream.features.frame import Frame
 from stream.features.vector import features
 from stream.models.bank import Bank
@@ -33,6 +34,7 @@ class EngineSettings:
     quarantine_ms: int = 600_000
     label_delay_ms: int = 3_600_000  # so long a window waits after its horizon: incidents are told late
     ring_bytes_max: int = 64 << 20
+    runbook: tuple[Rule, ...] = ()
     explained_max: int = 200  # so many verdicts a close carry their reasons, those with the highest risk; flags always
 
     @property

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schemas.verdict import Action, Contribution, HorizonProbability, SimilarIncident, Verdict, verdict_id
+from stream.actions.runbook import recommended
 from stream.features.frame import Frame
 from stream.features.vector import PER_METRIC, SUMMARY
 from stream.models.bank import Cell
@@ -151,7 +152,8 @@ class Explainer:
             labels = self._engine.labels
             x = self._vector[row].astype(float)
             verdict.similar = self._engine.signatures.similar(x, labels, self._frame.start_ms)
-            verdict.actions = [
+            verdict.actions = recommended(self._engine.settings.runbook, verdict.entity, verdict.contributions)
+            verdict.actions += [
                 Action(
                     title=similar.resolution,
                     why=f"ended incident {similar.incident}, {similar.similarity:.0%} similar",

@@ -45,6 +45,16 @@ def machine(url):
     return begin
 
 
+def test_a_forecast_follows_the_past(url, machine):
+    answer = httpx.get(f"{url}/api/v1/forecast", params={"entity": "m-1", "metric": "latency", "horizon": "3h"}).json()
+    assert answer["rollup"] == "1m" and answer["metric"] == "latency" and len(answer["data"]) == 180, answer
+    assert answer["data"][0][0] == machine + 2 * DAY, "it begins where the past ends"
+    assert all(low <= mean <= high and 35 < mean < 45 for _, mean, low, high in answer["data"])
+    assert httpx.get(f"{url}/api/v1/forecast?entity=m-1&metric=nothing").status_code == 404
+    assert httpx.get(f"{url}/api/v1/forecast?entity=m-1&metric=*").status_code == 400
+    assert httpx.get(f"{url}/api/v1/forecast?entity=m-1&metric=cpu&horizon=soon").status_code == 400
+
+
 def test_every_shape_of_a_range_says_the_same(url, machine):
     query = {"entity": "m-1", "metric": "cpu", "rollup": "5m", "from": machine, "to": machine + 3_600_000}
     plain = httpx.get(f"{url}/api/v1/range", params=query).json()

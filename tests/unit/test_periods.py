@@ -1,0 +1,54 @@
+"""Traffic periods by configuration."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from stream.models.periods import Periods
+
+PERIODS = Periods(
+    "Europe/Berlin",
+    "DE",
+    [
+        {"name": "peak", "from": "2026-11-27", "to": "2026-11-30"},
+        {"name": "night", "days": ["fri", "sun"], "start": "22:00", "end": "02:00"},
+        {"name": "board", "days": ["tue"]},
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ("local", "name"),
+    [
+        ("2026-11-26T23:59", "normal"),
+        ("2026-11-27T00:00", "peak"),
+        ("2026-11-30T23:59", "peak"),
+        ("2026-12-01T00:00", "board"),
+        ("2026-12-04T21:59", "normal"),
+        ("2026-12-04T22:00", "night"),
+        ("2026-12-05T01:59", "night"),
+        ("2026-12-05T02:00", "weekend"),
+        ("2026-12-07T01:00", "night"),
+        ("2026-12-25T12:00", "holiday"),
+    ],
+)
+def test_the_first_that_holds_a_moment_names_it(local, name):
+    at = datetime.fromisoformat(local).replace(tzinfo=ZoneInfo("Europe/Berlin"))
+    assert PERIODS.name(int(at.timestamp() * 1000)) == name
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"from": "2026-01-01", "to": "2026-01-02"}, "table 1.*want a name"),
+        ({"name": "x", "from": "yesterday", "to": "2026-01-02"}, "table 1.*want name with from and to"),
+        ({"name": "x", "days": ["caturday"]}, "table 1"),
+        ({"name": "x", "days": ["fri"], "start": "25:00"}, "25:00 is no time of day"),
+        ({"name": "x"}, "got name"),
+        ({"name": "pooled", "days": ["fri"]}, "other than 'pooled'"),
+    ],
+)
+def test_a_bad_table_is_refused(table, says):
+    with pytest.raises(ValueError, match=says):
+        Periods("UTC", None, [table])

@@ -15,6 +15,11 @@ export async function post(path, body) {
   return answered(await fetch(`/api/v1/${path}`, { method: 'POST', headers, body: JSON.stringify(body) }));
 }
 
+/** @param {string} path */
+export async function remove(path) {
+  return answered(await fetch(`/api/v1/${path}`, { method: 'DELETE' }));
+}
+
 async function answered(response) {
   const body = await response.json().catch(() => ({}));
   if (!response.ok) {

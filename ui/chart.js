@@ -57,6 +57,7 @@ export class Chart {
       gridLineColor: style.getPropertyValue('--line'),
       axisLineColor: style.getPropertyValue('--line'),
       strokeWidth: 1.4,
+      series: patterns(this.table.columns),
       connectSeparatedPoints: true, // series of one chart need not have the same times; a real gap holds a NaN
       axes: { y: { valueFormatter: short, axisLabelFormatter: short, axisLabelWidth: 44 }, x: { axisLabelWidth: 64 } },
       highlightCallback: (_, ms) => this.pointAt(ms),
@@ -94,6 +95,7 @@ export class Chart {
 
   shade(canvas, area, graph) {
     const style = getComputedStyle(document.documentElement);
+    this.band(canvas, graph, style.getPropertyValue('--band'));
     let shown = 0;
     for (const { start, end, kind } of this.view.shades) {
       const left = Math.max(area.x, graph.toDomXCoord(start));
@@ -110,6 +112,20 @@ export class Chart {
     this.plot.dataset.flags = String(shown);
   }
 
+  /** Fill between the forecast's low and high. */
+  band(canvas, graph, colour) {
+    const [low, high] = [this.table.index.get('low'), this.table.index.get('high')];
+    if (low === undefined || high === undefined) return;
+    const rows = this.table.rows.filter((row) => row[low + 1] !== null && row[high + 1] !== null);
+    if (!rows.length) return;
+    const at = (row, column) => [graph.toDomXCoord(row[0].getTime()), graph.toDomYCoord(row[column + 1])];
+    canvas.fillStyle = colour;
+    canvas.beginPath();
+    for (const row of rows) canvas.lineTo(...at(row, high));
+    for (const row of rows.reverse()) canvas.lineTo(...at(row, low));
+    canvas.fill();
+  }
+
   draw() {
     if (!this.visible) {
       this.stale = true;
@@ -124,6 +140,7 @@ export class Chart {
       if (this.graph.numColumns() !== labels.length) {
         options.labels = labels;
         options.colors = this.table.columns.map((_, i) => COLOURS[i % COLOURS.length]);
+        options.series = patterns(this.table.columns);
       }
       if (this.table.rows.length) this.graph.updateOptions(options);
     }
@@ -137,6 +154,13 @@ export class Chart {
     this.graph?.destroy();
     this.box.remove();
   }
+}
+
+/** What is not measured now is not drawn as if it were: forecasts and the past are broken lines. */
+function patterns(columns) {
+  const broken = { forecast: [7, 3], low: [2, 4], high: [2, 4] };
+  const past = (name) => (/ ago$/.test(name) ? [3, 3] : null);
+  return Object.fromEntries(columns.map((name) => [name, { strokePattern: broken[name] ?? past(name) }]));
 }
 
 /** Drag zooms, shift-drag pans; when a pan ends the view is told. */

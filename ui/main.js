@@ -1,21 +1,27 @@
 // Wires the page: what is chosen, what is asked of the server, what arrives live.
 
+import { showAlerts } from './alerts.js';
 import { get } from './api.js';
 import { Chart } from './chart.js';
+import { edit, showIncidents } from './incidents.js';
+import { listen } from './keys.js';
 import { Live } from './live.js';
+import { showModels } from './models.js';
+import { Overview } from './overview.js';
 import { Table } from './table.js';
-
 import { showWhy } from './why.js';
 
 const RAW_SPAN_MS = 900_000; // up to this span the page also draws every sample as it comes
-const ROLLUP_MS = { '10s': 10_000, '1m': 60_000, '5m': 300_000, '1h': 3_600_000 };
+const ROLLUP_MS = { '10s': 10_000, '1m': 60_000, '5m': 300_000, '1h': 3_600_000, '1d': 86_400_000 };
+const AGO = / (\d+(?:h|d|w|mo)) ago$/;
 const SHOWN_FIRST = 12;
+const LISTED = 200; // the overview shows all
 const PREFERRED = [/^cpu$/, /^cpu/, /^load/, /^memory_used/, /pressure_avg/, /^disk.*bytes/, /^net_bytes/, /swap/];
 
 const $ = (id) => document.getElementById(id);
 const state = {
   entity: null, live: true, span: 900_000, rollup: '10s', series: new Map(), chosen: null, before: new Map(),
-  risk: new Map(), flags: [], incidents: [],
+  risk: new Map(), flags: [], incidents: [], alerts: [], place: 'entity', overlay: '', forecast: false,
 };
 const view = {
   from: 0, to: 0, shades: [],
@@ -26,6 +32,50 @@ let charts = new Map(); // metric → Chart
 let strip = null;
 let loading = 0;
 let dirty = false;
+
+const overview = new Overview({ risk: state.risk, onChoose: (entity) => { place('entity'); choose(entity); } });
+
+// ---- places
+
+const PLACES = {
+  overview: (box) => { box.replaceChildren(overview.box); overview.draw(); },
+  incidents: (box) => showIncidents(box, look),
+  alerts: (box) => showAlerts(box, look),
+  models: (box) => showModels(box),
+};
+
+async function place(name) {
+  state.place = name;
+  for (const one of $('places').children) {
+    if (one.dataset.place === name) one.setAttribute('aria-current', 'page');
+    else one.removeAttribute('aria-current');
+  }
+  const charts_ = name === 'entity';
+  $('place').hidden = charts_;
+  document.querySelector('main').hidden = !charts_;
+  $('time').hidden = !charts_;
+  remember();
+  if (charts_) return dirtyNow();
+  $('place').textContent = 'Reading…';
+  try {
+    await PLACES[name]($('place'));
+  } catch (error) {
+    $('place').textContent = `Cannot show this: ${error.message}. Choose it again to retry.`;
+  }
+  return undefined;
+}
+
+function dirtyNow() {
+  dirty = true;
+  for (const chart of charts.values()) chart.stale = true;
+  draw();
+}
+
+async function look(entity, from, to) {
+  place('entity');
+  if (state.risk.has(entity)) await choose(entity);
+  await zoom(from, to);
+}
 
 const live = new Live({ onMessage: take, onState: connection });
 
@@ -52,6 +102,7 @@ async function begin() {
     let scores;
     [entities, scores] = await Promise.all([get('entities'), get('scores', { from: now - 180_000, to: now })]);
     scores.forEach(note);
+    for (const one of await get('verdicts', { from: now - 60_000, to: now, limit: 2000 })) overview.note(one);
   } catch (error) {
     if (error.status === 401) return signIn();
     say(`Cannot reach the server: ${error.message}. Trying again.`);
@@ -63,6 +114,7 @@ async function begin() {
   }
   say('');
   for (const { entity } of entities) if (!state.risk.has(entity)) state.risk.set(entity, { p: 0, score: 0, flag: 0, of: new Map() });
+  if (PLACES[hash.get('place')]) place(hash.get('place'));
   const asked = hash.get('entity');
   await choose(state.risk.has(asked) ? asked : riskiest()[0][0]);
   if (hash.get('from') && hash.get('to')) await zoom(Number(hash.get('from')), Number(hash.get('to')));
@@ -92,6 +144,7 @@ function riskiest() {
 }
 
 function note(verdict) {
+  overview.note(verdict);
   const known = state.risk.get(verdict.entity) ?? { p: 0, score: 0, flag: 0, of: new Map() };
   // The newest verdict of each rollup counts: a slow one that is calm does not hide a fast one that is not.
   known.of.set(verdict.rollup, verdict);
@@ -104,7 +157,10 @@ function note(verdict) {
 
 function listEntities() {
   const wanted = $('find-entity').value.toLowerCase();
-  const items = riskiest().filter(([entity]) => entity.toLowerCase().includes(wanted)).slice(0, 200);
+  const those = riskiest().filter(([entity]) => entity.toLowerCase().includes(wanted));
+  const items = those.slice(0, LISTED);
+  const own = those.find(([entity]) => entity === state.entity);
+  if (own && !items.includes(own)) items.unshift(own); // the one that is looked at is always there
   $('entities').replaceChildren(...items.map(([entity, { p, score, flag }]) => {
     const item = document.createElement('li');
     const button = document.createElement('button');
@@ -199,6 +255,7 @@ async function load() {
   state.rollup = fitting ? fitting[0] : 'auto';
   const kinds = { gauge: 'mean', counter: 'rate', event: 'count' };
   const asked = { from: Math.floor(from), to: Math.ceil(to), rollup: state.rollup, points: 1000, entity: literal(state.entity) };
+  if (state.overlay) asked.overlay = state.overlay;
   try {
     const answers = await Promise.all(Object.entries(kinds).map(async ([kind, stat]) => {
       const metric = [...state.chosen].filter((name) => state.series.get(name).kind === kind);
@@ -206,6 +263,8 @@ async function load() {
     }));
     const scores = await get('scores', { from: asked.from, to: asked.to, entity: literal(state.entity) });
     const incidents = await get('incidents', { entity: state.entity });
+    state.alerts = await get('alerts', { entity: state.entity });
+    const ahead = state.forecast ? await forecasts(to - from) : [];
     if (turn !== loading) return;
     const before = new Map([...charts].map(([name, chart]) => [name, chart.table]));
     for (const chart of charts.values()) chart.table = new Table([...chart.table.columns]);
@@ -215,6 +274,11 @@ async function load() {
     for (const one of scores) if (one.entity === state.entity) score(one);
     state.flags = scores.filter((one) => one.flag && one.entity === state.entity);
     state.incidents = incidents;
+    ahead.forEach(append);
+    if (ahead.length) view.to = Math.max(view.to, ...ahead.map((one) => one.data.at(-1)[0]));
+    const file = new URLSearchParams({ from: asked.from, to: asked.to, rollup: state.rollup, entity: state.entity, format: 'csv' });
+    for (const name of state.chosen) file.append('metric', name);
+    $('csv').href = `/api/v1/range?${file}`;
     const shown = answers.find(Boolean);
     $('resolution').textContent = shown ? `windows of ${shown.rollup}` : '';
     say('');
@@ -255,7 +319,23 @@ function fill(answer) {
   }
 }
 
-function metricOf(key) {
+/** Ask where each shown gauge of one series is going. */
+async function forecasts(span) {
+  const minutes = Math.max(10, Math.min(7 * 1440, Math.round(span / 2 / 60_000)));
+  const one = [...charts.keys()].filter((name) => state.series.get(name).kind === 'gauge' && state.series.get(name).keys.length === 1).slice(0, SHOWN_FIRST);
+  const found = await Promise.all(one.map((name) => get('forecast', { entity: state.entity, metric: state.series.get(name).keys[0], horizon: `${minutes}m` }).catch(() => null)));
+  return found.filter((answer) => answer?.data.length);
+}
+
+function append(answer) {
+  const table = charts.get(metricOf(answer.metric))?.table;
+  for (const [ms, ...values] of answer.data) {
+    ['forecast', 'low', 'high'].forEach((name, i) => table?.put(name, ms, values[i]));
+  }
+}
+
+function metricOf(given) {
+  const key = given.replace(AGO, '');
   const at = key.indexOf('{');
   const name = at < 0 ? key : key.slice(0, at);
   return charts.has(key) ? key : name;
@@ -283,7 +363,8 @@ function goLive() {
 }
 
 function remember() {
-  const hash = new URLSearchParams({ entity: state.entity, span: String(state.span) });
+  const hash = new URLSearchParams({ entity: state.entity ?? '', span: String(state.span) });
+  if (state.place !== 'entity') hash.set('place', state.place);
   if (!state.live) {
     hash.set('from', String(Math.round(view.from)));
     hash.set('to', String(Math.round(view.to)));
@@ -347,6 +428,7 @@ function window_(key, start, stats) {
 
 function draw() {
   view.shades = [
+    ...state.alerts.filter((one) => one.state === 'firing').map((one) => ({ start: one.start, end: Date.now(), kind: 'incident' })),
     ...state.incidents.map((one) => ({ start: one.start, end: one.end ?? Date.now(), kind: 'incident' })),
     ...state.flags.map((one) => ({ start: one.start, end: one.end, kind: 'flag' })),
   ];
@@ -366,13 +448,34 @@ setInterval(() => {
   state.flags = state.flags.filter((one) => one.end > view.from);
   draw();
 }, 100);
-setInterval(listEntities, 2000);
+setInterval(() => { if (state.place === 'entity') listEntities(); else if (state.place === 'overview') overview.draw(); }, 2000);
 
 $('live').onclick = goLive;
 $('span').onchange = () => { state.span = Number($('span').value); goLive(); };
 $('find-entity').oninput = listEntities;
 $('find-metric').oninput = listMetrics;
 addEventListener('hashchange', () => location.reload());
-
+for (const one of $('places').children) one.onclick = () => place(one.dataset.place);
+$('overlay').onchange = () => { state.overlay = $('overlay').value; load(); };
+$('forecast').onclick = () => {
+  state.forecast = !state.forecast;
+  $('forecast').setAttribute('aria-pressed', String(state.forecast));
+  if (state.live && state.forecast) zoom(Date.now() - state.span, Date.now());
+  else load();
+};
+$('mark').onclick = () => {
+  const given = { entity: state.entity, start: Math.round(view.from), end: state.live ? null : Math.round(view.to) };
+  place('incidents').then(() => edit($('place'), given, () => place('incidents')));
+};
+listen({
+  o: ['overview', () => place('overview')],
+  c: ['charts', () => place('entity')],
+  i: ['incidents', () => place('incidents')],
+  a: ['alerts', () => place('alerts')],
+  m: ['models', () => place('models')],
+  l: ['go live', () => { place('entity'); goLive(); }],
+  f: ['forecast', () => $('forecast').click()],
+  '/': ['find an entity', () => { if (state.place === 'overview') overview.find.focus(); else $('find-entity').focus(); }],
+});
 
 begin();

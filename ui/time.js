@@ -8,6 +8,12 @@ export function moment(ms, spanMs = 0) {
   return (spanMs > 86_400_000 ? day : clock).format(ms);
 }
 
+/** What a datetime-local input takes. @param {number} ms */
+export function local(ms) {
+  const at = new Date(ms - new Date(ms).getTimezoneOffset() * 60_000);
+  return at.toISOString().slice(0, 19);
+}
+
 /** @param {number} value */
 export function short(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return '–';

@@ -24,6 +24,7 @@ from api.routes.page import PageRoutes
 from api.routes.range import RangeRoutes
 from api.routes.samples import SampleRoutes
 from api.routes.verdicts import VerdictRoutes
+from schemas.errors import ForeshockError
 
 
 def build_app(context: Context) -> ASGIApp:
@@ -75,5 +76,7 @@ def build_app(context: Context) -> ASGIApp:
     if context.settings.page is not None:
         page = PageRoutes(context.settings.page)
         routes += [Route("/", page.index), Route("/ui/{name}", page.file), Route("/vendor/{name}", page.file)]
-    app = Starlette(routes=routes, exception_handlers=dict.fromkeys((HTTPException, Exception), on_error))
+    app = Starlette(
+        routes=routes, exception_handlers=dict.fromkeys((HTTPException, ForeshockError, Exception), on_error)
+    )
     return Guard(app, context.tokens)

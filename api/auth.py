@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import time
 from collections.abc import Callable, Sequence
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -15,8 +17,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import problem
 
+audit = logging.getLogger("foreshock.audit")
+audit.setLevel(logging.INFO)  # whatever else is shown
+
 COOKIE = "foreshock_session"
 SESSION_S = 12 * 3600
+# Samples come by the thousand; what comes in there is counted in /metrics.
+INGEST = ("/api/v1/samples", "/api/v1/events", "/api/v1/write", "/api/v2/write", "/write", "/collectd", "/v1/metrics")
+LOOK_EVERY_S = 1.0
+_SAFE = ("GET", "HEAD", "OPTIONS")
 _NAME = "foreshock.token"
 _OPEN = ("/healthz", "/readyz", "/api/v1/session")
 _GUARDED = ("/api/", "/metrics", "/v1/", "/write", "/collectd")
@@ -42,11 +51,44 @@ def token_name(scope: Scope) -> str:
     return scope.get(_NAME, "")
 
 
-class Tokens:
-    """Admin includes write and read, write includes neither."""
+def read_tokens(path: Path) -> list[Token]:
+    """Return the tokens of a file, one a line, ``#`` begins a comment; raises ValueError and OSError."""
+    out = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            try:
+                out.append(parse_token(line.strip()))
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from error
+    return out
 
-    def __init__(self, lines: Sequence[str], now_s: Callable[[], float] = time.time) -> None:
-        self.tokens, self._now_s = [parse_token(line) for line in lines], now_s
+
+class Tokens:
+    """Admin includes write and read, write includes neither.
+
+    file : read again when it changes, so that tokens come and go without a restart; while it cannot be read, the
+        tokens it held last go on. Where tokens or a file were configured, nobody comes in without one.
+    """
+
+    def __init__(self, lines: Sequence[str], now_s: Callable[[], float] = time.time, file: Path | None = None) -> None:
+        self._fixed, self._file, self._now_s = [parse_token(line) for line in lines], file, now_s
+        self._of_file: list[Token] = read_tokens(file) if file else []
+        self._stamp = _stamp(file)
+        self._looked_s = now_s()
+        self.required = bool(lines) or file is not None
+
+    @property
+    def tokens(self) -> list[Token]:
+        if self._file is not None and self._now_s() - self._looked_s >= LOOK_EVERY_S:
+            self._looked_s = self._now_s()
+            if (stamp := _stamp(self._file)) != self._stamp:
+                self._stamp = stamp
+                try:
+                    self._of_file = read_tokens(self._file)
+                    audit.info("tokens read again from %s: %s", self._file, [t.name for t in self._of_file])
+                except (OSError, ValueError) as error:
+                    audit.error("cannot read tokens from %s: %s; those it held last go on", self._file, error)
+        return self._fixed + self._of_file
 
     def of_secret(self, secret: str) -> Token | None:
         digest = hashlib.sha256(secret.encode()).hexdigest()
@@ -86,6 +128,14 @@ class Tokens:
         return self.of_session(cookie.value) if cookie else None
 
 
+def _stamp(file: Path | None) -> tuple[int, int]:
+    try:
+        found = file.stat() if file else None
+    except OSError:
+        found = None
+    return (found.st_mtime_ns, found.st_size) if found else (0, 0)
+
+
 class Guard:
     """ASGI middleware: origin, token and scope, security headers. Without tokens everything is open."""
 
@@ -99,7 +149,11 @@ class Guard:
         headers = Headers(scope=scope)
         refusal = self._refusal(scope, headers)
         if refusal is None:
-            await self._app(scope, receive, _with_headers(send) if scope["type"] == "http" else send)
+            if scope["type"] == "http":
+                send = _with_headers(send)
+                if scope["method"] not in _SAFE and scope["path"] not in INGEST:
+                    send = _audited(scope, send)
+            await self._app(scope, receive, send)
         elif scope["type"] == "http":
             status, why = refusal
             extra = {"WWW-Authenticate": "Bearer"} if status == 401 else None
@@ -108,11 +162,11 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008, "reason": refusal[1][:120]})
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
-        origin, changes = headers.get("origin"), scope.get("method", "GET") not in ("GET", "HEAD", "OPTIONS")
+        origin, changes = headers.get("origin"), scope.get("method", "GET") not in _SAFE
         if origin and (changes or scope["type"] == "websocket") and urlsplit(origin).netloc != headers.get("host"):
             return 403, f"cannot take a request from another site ({origin[:60]!r}): open the page at this address"
         path = scope["path"]
-        if not self._tokens.tokens or path in _OPEN or not path.startswith(_GUARDED):
+        if not self._tokens.required or path in _OPEN or not path.startswith(_GUARDED):
             return None
         token = self._tokens.of_headers(headers)
         if token is None:
@@ -121,6 +175,7 @@ class Guard:
         need = "write" if changes else "read"
         if need in token.scopes or "admin" in token.scopes:
             return None
+        audit.warning("refused %s %r to %r: it lacks the scope %s", scope.get("method"), path, token.name, need)
         return 403, f"cannot do this with token {token.name!r}: it lacks the scope {need}"
 
 
@@ -136,6 +191,18 @@ _HEADERS = [
         b"font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     ),
 ]
+
+
+def _audited(scope: Scope, send: Send) -> Send:
+    """Who changed what, from where, and what came of it: one line a change, nothing of its content."""
+
+    async def wrapped(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            who, client = token_name(scope) or "anybody", (scope.get("client") or ("?",))[0]
+            audit.info("%s %r by %r from %s: %s", scope["method"], scope["path"], who, client, message["status"])
+        await send(message)
+
+    return wrapped
 
 
 def _with_headers(send: Send) -> Send:

@@ -39,6 +39,7 @@ class ApiSettings:
     limits: Limits = field(default_factory=Limits)
     entity_labels: tuple[str, ...] = ("host", "instance", "service")
     tokens: tuple[str, ...] = ()
+    tokens_file: Path | None = None
     page: Path | None = None  # the folder of the page
 
 
@@ -77,7 +78,7 @@ class Context:
         self.publisher = Publisher(self.log, self.settings.partitions, self.admission.series, self.now_ms)
         self.verdicts, self.incidents, self.models = VerdictTable(thread), IncidentTable(thread), ModelTables(thread)
         self.alerts = AlertTables(thread)
-        self.tokens = Tokens(self.settings.tokens)
+        self.tokens = Tokens(self.settings.tokens, file=self.settings.tokens_file)
 
     async def body(self, request: Request) -> bytes:
         """Return the body; raises HTTPException 413 over ``limits.body``."""

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import uvicorn
 
 from api.app import build_app
-from api.auth import parse_token
+from api.auth import parse_token, read_tokens
 from api.context import ApiSettings, Context, Gauge
 from api.ingest.admission import Limits
 from api.ingest.json_samples import parse_json_record
@@ -129,6 +130,7 @@ def api_settings(settings: Settings) -> ApiSettings:
         future_ms=duration_ms(settings.limits.future),
         entity_labels=tuple(settings.entities.labels),
         tokens=tuple(settings.auth.tokens),
+        tokens_file=Path(settings.auth.tokens_file) if settings.auth.tokens_file else None,
         page=page if page.is_dir() else None,
     )
 
@@ -193,16 +195,27 @@ class Process:
 
     def _listener(self) -> socket.socket:
         host, auth = self._host, self._settings.auth
-        if host not in _LOOPBACK and not auth.tokens and not auth.behind_proxy:
+        if host not in _LOOPBACK and not auth.tokens and not auth.tokens_file and not auth.behind_proxy:
             raise SettingsError(
-                f"cannot listen on {host}: without tokens only loopback is open; set auth.tokens (foreshock token), "
-                "or auth.behind_proxy=true where a TLS proxy checks who comes in"
+                f"cannot listen on {host}: without tokens only loopback is open; set auth.tokens (foreshock token) or "
+                "auth.tokens_file, or auth.behind_proxy=true where a TLS proxy checks who comes in"
             )
         try:
             for line in auth.tokens:
                 parse_token(line)
+            if auth.tokens_file:
+                read_tokens(Path(auth.tokens_file))
         except ValueError as error:
             raise SettingsError(f"cannot use auth.tokens: {error}") from error
+        except OSError as error:
+            raise SettingsError(f"cannot use auth.tokens_file={auth.tokens_file!r}: {error.strerror}") from error
+        if bool(auth.tls_cert) != bool(auth.tls_key):
+            raise SettingsError("cannot use auth.tls_cert without auth.tls_key, nor the other way round: set both")
+        if auth.tls_cert:
+            try:
+                ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(auth.tls_cert, auth.tls_key)
+            except OSError as error:  # ssl.SSLError is one
+                raise SettingsError(f"cannot use auth.tls_cert={auth.tls_cert!r} and its key: {error}") from error
         return socket.create_server((host, self._port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
 
     async def _start_stream(self, stack: contextlib.AsyncExitStack, log: Log, repository: Repository) -> None:
@@ -252,6 +265,8 @@ class Process:
                 lifespan="off",
                 timeout_graceful_shutdown=1,
                 ws_max_size=1 << 17,
+                ssl_certfile=self._settings.auth.tls_cert or None,
+                ssl_keyfile=self._settings.auth.tls_key or None,
             )
         )
         serving = self._tasks["server"] = asyncio.create_task(server.serve(sockets=[listener]))
@@ -264,7 +279,7 @@ class Process:
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
         shown = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{shown}:{listener.getsockname()[1]}"
+        return f"http{'s' if self._settings.auth.tls_cert else ''}://{shown}:{listener.getsockname()[1]}"
 
     async def _until(self, stop: asyncio.Event) -> None:
         stopping = asyncio.create_task(stop.wait())

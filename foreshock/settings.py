@@ -106,7 +106,10 @@ class Alerts:
 @dataclass(frozen=True)
 class Auth:
     tokens: list[str] = field(default_factory=list)  # as printed by `foreshock token`: name:scopes:sha256
+    tokens_file: str = ""  # such lines in a file, which is read again when it changes
     behind_proxy: bool = False  # a TLS proxy in front checks who comes in
+    tls_cert: str = ""  # PEM files: certificate chain and key; https then
+    tls_key: str = ""
 
 
 @dataclass(frozen=True)

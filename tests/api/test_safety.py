@@ -1,0 +1,139 @@
+"""Hostile and too many: no request meets a bug, tokens come and go, what is refused is told when to return."""
+
+import asyncio
+import json
+import os
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.running import eventually, start, tool
+
+
+@pytest.fixture
+def up(tmp_path):
+    """Start the product with arguments; what it says on stderr goes to a file."""
+    started = []
+
+    def run(*arguments, env=None):
+        said = (tmp_path / "stderr").open("w+")
+        saved, sys.stderr = os.dup(2), sys.stderr
+        os.dup2(said.fileno(), 2)
+        try:
+            process, url = start(tmp_path / "data", "--no-collect", *arguments, env=env)
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+        started.append(process)
+        return url, lambda: (tmp_path / "stderr").read_text()
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_no_generated_request_meets_a_bug_nor_fills_the_log(up):
+    url, said = up()
+    program = Path(sys.executable).with_name("schemathesis")
+    arguments = ["run", f"{url}/api/v1/openapi.json", "--checks", "not_a_server_error", "-n", "25", "--seed", "1"]
+    done = subprocess.run([program, *arguments, "--phases", "fuzzing"], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "Traceback" not in said() and "Exception in ASGI" not in said()
+
+
+def test_tokens_come_and_go_without_a_restart_and_changes_are_written_down(up, tmp_path):
+    tokens = tmp_path / "tokens"
+
+    def token(name, scope):
+        made = subprocess.run(
+            [sys.executable, "-c", "from foreshock.cli import main; main()", "token", name, "--scope", scope],
+            capture_output=True,
+            text=True,
+        )
+        return made.stdout.strip(), made.stderr.split('"')[1]
+
+    reader, reader_line = token("reader", "read")
+    writer, writer_line = token("writer", "write")
+    tokens.write_text(f"# who\n{reader_line}\n")
+    url, said = up(env={"FORESHOCK_AUTH_TOKENS_FILE": str(tokens)})
+    silence = {"matchers": [{"name": "entity", "value": "x"}], "end": "+1h", "comment": "secret words"}
+
+    def ask(secret, method="GET", path="entities", **more):
+        headers = {"Authorization": f"Bearer {secret}"}
+        return httpx.request(method, f"{url}/api/v1/{path}", headers=headers, **more).status_code
+
+    assert (ask(reader), ask(writer), ask("nobody")) == (200, 401, 401)
+    assert ask(reader, "POST", "silences", json=silence) == 403
+    tokens.write_text(f"{reader_line}\n{writer_line}\n")
+    eventually(lambda: ask(writer, "POST", "silences", json=silence), 201, seconds=10)
+    tokens.write_text("rubbish\n")
+    time.sleep(1.5)
+    assert ask(reader) == 200, "while the file cannot be read, those it held go on"
+    tokens.write_text("")
+    eventually(lambda: (ask(reader), ask(writer)), (401, 401), seconds=10)  # no token left is not: open to all
+    lines = [line for line in said().splitlines() if "foreshock.audit" in line]
+    assert any("POST '/api/v1/silences' by 'writer' from 127.0.0.1: 201" in line for line in lines), lines
+    assert any("refused POST '/api/v1/silences' to 'reader'" in line for line in lines)
+    assert "secret words" not in said() and writer not in said()
+
+
+def test_tls_by_certificate_files(up, tmp_path):
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2"]
+    made = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", *subject]
+    subprocess.run([tool("openssl"), *made, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    url, _ = up(env={"FORESHOCK_AUTH_TLS_CERT": str(cert), "FORESHOCK_AUTH_TLS_KEY": str(key)})
+    assert url.startswith("https://")
+    trusted = ssl.create_default_context(cafile=str(cert))
+    assert httpx.get(f"{url}/healthz", verify=trusted).status_code == 200
+    with pytest.raises(httpx.HTTPError):
+        httpx.get(url.replace("https", "http") + "/healthz")
+
+
+async def test_overload_is_refused_with_a_time_to_return_and_what_was_accepted_is_kept(up):
+    """Many clients send at once what only a few may: memory is bounded, the page answers, nothing accepted is lost."""
+    url, _ = up(env={"FORESHOCK_LIMITS_PENDING": str(1 << 20)})
+    begin = int(time.time() * 1000) // 10_000 * 10_000 - 600_000
+    accepted, refused, answered = [0], [0], []
+
+    async def client(number, http):
+        for turn in range(6):
+            samples = [
+                {"entity": "e", "metric": f"m{number}", "timestamp": begin + turn * 10_000 + i, "value": i}
+                for i in range(3000)
+            ]
+            answer = await http.post(f"{url}/api/v1/samples", content=json.dumps({"samples": samples}))
+            if answer.status_code == 202:
+                accepted[0] += len(samples)
+            else:
+                assert answer.status_code == 503 and int(answer.headers["retry-after"]) >= 1, answer.text
+                refused[0] += 1
+
+    async def look(http):
+        while True:
+            answer = await http.get(f"{url}/api/v1/entities")
+            answered.append(answer.status_code)
+            await asyncio.sleep(0.2)
+
+    async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=40)) as http:
+        looking = asyncio.create_task(look(http))
+        await asyncio.gather(*(client(number, http) for number in range(24)))
+        looking.cancel()
+    assert refused[0] > 0 and accepted[0] > 0 and set(answered) == {200}
+
+    def counted():
+        query = {"entity": "e", "rollup": "10s", "stat": "count", "from": begin, "to": begin + 60_000}
+        rows = httpx.get(f"{url}/api/v1/range", params=query).json()["data"]
+        return sum(value for row in rows for value in row[1:] if value)
+
+    late = {"entity": "e", "metric": "end", "timestamp": begin + 120_000, "value": 1}
+    httpx.post(f"{url}/api/v1/samples", json=late)
+    await asyncio.to_thread(eventually, counted, accepted[0], 60)
+    text = httpx.get(f"{url}/metrics").text
+    assert f'foreshock_refused_total{{reason="busy"}} {refused[0]}\n' in text

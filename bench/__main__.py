@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-FIGURES = {"windows": "bench.windows"}
+FIGURES = {"windows": "bench.windows", "events": "bench.user_events"}
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ class KafkaLog:
             enable_idempotence=True,
             linger_ms=2,
             max_request_size=RECORD_BYTES_MAX,
-            compression_type="lz4",
+            compression_type="zstd",
         )
         self._reader = self._consumer()
         try:

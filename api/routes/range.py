@@ -13,7 +13,7 @@ from api.context import Context, json_response
 from api.times import time_ms
 from schemas.errors import DataError
 from schemas.series import Series
-from store.repository import SERIES_MAX, STATS
+from store.repository import SERIES_MAX, STATS, RangeResult
 
 POINTS_MAX = 100_000
 SHAPES = ("json", "dygraphs", "csv", "arrow")
@@ -43,6 +43,9 @@ class RangeRoutes:
         choice = self._rollups(query.get("rollup", "auto"), query.get("points", "1000"), to_ms - from_ms)
         rollup = await self._kept(choice, series, from_ms, now)
         found = await context.repository.range(from_ms, to_ms, series, stat, rollup)
+        if query.get("rollup", "auto") == "auto" and not len(found.starts_ms):
+            found = await self._finer(found, from_ms, to_ms, series)
+            rollup = found.rollup
         starts, values = found.starts_ms, found.values
         names = [s.key for s in series]
         ago = _overlays(query.get("overlay", ""))
@@ -72,6 +75,18 @@ class RangeRoutes:
         flags = await context.verdicts.scores(from_ms, to_ms, asked, None, flagged=True) if asked else []
         answer = {"rollup": rollup, "stat": stat, "labels": labels, "data": rows, "flags": flags}
         return json_response(answer | {"periods": self._periods(from_ms, to_ms)})
+
+    async def _finer(self, nothing: RangeResult, from_ms: int, to_ms: int, series: list[Series]) -> RangeResult:
+        """Return the coarsest finer rollup that has windows: a longer one's may be still open, or not merged yet."""
+        sizes = self._context.settings.rollups_ms
+        finer = sorted((size, name) for name, size in sizes.items() if size < sizes.get(nothing.rollup, 0))
+        for size, name in reversed(finer):
+            if (to_ms - from_ms) / size > POINTS_MAX:
+                break
+            found = await self._context.repository.range(from_ms, to_ms, series, nothing.stat, name)
+            if len(found.starts_ms):
+                return found
+        return nothing
 
     async def _kept(self, choice: list[str], series: list[Series], from_ms: int, now_ms: int) -> str:
         """Return the first of the rollups, finest first, that is still kept as far back as a coarser one is."""

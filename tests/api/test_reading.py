@@ -45,6 +45,16 @@ def machine(url):
     return begin
 
 
+def test_auto_falls_back_to_what_is_closed_already(url):
+    now = int(time.time() * 1000) // 60_000 * 60_000 - 120_000
+    for at in (now, now + 60_000):
+        one = {"entity": "fresh", "metric": "m", "timestamp": at, "value": 1}
+        assert httpx.post(f"{url}/api/v1/samples", json=one).status_code == 202
+    query = {"entity": "fresh", "from": "-30d", "points": 100}
+    eventually(lambda: httpx.get(f"{url}/api/v1/range", params=query).json()["rollup"] in ("5m", "1m"), True, 20)
+    assert httpx.get(f"{url}/api/v1/range", params=query).json()["data"]
+
+
 def test_a_forecast_follows_the_past(url, machine):
     answer = httpx.get(f"{url}/api/v1/forecast", params={"entity": "m-1", "metric": "latency", "horizon": "3h"}).json()
     assert answer["rollup"] == "1m" and answer["metric"] == "latency" and len(answer["data"]) == 180, answer

@@ -108,6 +108,8 @@ def check(data: Path | None, config: Path | None) -> None:
 
     settings, _ = _settings(config, data)
 
+    unreached: list[str] = []
+
     async def reach() -> None:
         log = open_log(settings.broker.url)
         try:
@@ -124,11 +126,18 @@ def check(data: Path | None, config: Path | None) -> None:
         async with httpx.AsyncClient(timeout=5) as client:
             for target in alert_settings(settings).targets:
                 # The host alone is asked, without a body: nobody is alarmed by a check.
-                await client.head(target.url)
-                click.echo(f"alert target {target.name}: its host answers", err=True)
+                try:
+                    await client.head(target.url)
+                except httpx.HTTPError as error:
+                    unreached.append(target.name)
+                    click.echo(f"alert target {target.name}: cannot reach {target.url}: {error!r}", err=True)
+                else:
+                    click.echo(f"alert target {target.name}: its host answers", err=True)
 
     click.echo("configuration: well", err=True)
     asyncio.run(reach())
+    if unreached:
+        raise SettingsError(f"cannot reach {len(unreached)} alert targets: {', '.join(unreached)}")
 
 
 @cli.command()

@@ -1,12 +1,15 @@
 """What compose.yaml and the README say is what the program takes."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
 from foreshock.cli import cli
+from foreshock.roles import stream_settings
 from foreshock.settings import Settings, load
+from stream.actions.runbook import parse_runbook
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,3 +35,16 @@ def test_the_readme_opens_with_the_two_commands_and_names_only_what_there_is():
         assert command in cli.commands, command
     for link in re.findall(r"\]\((?!http)([^)#]+)", readme):
         assert (ROOT / link).exists(), link
+
+
+def test_the_settings_that_the_readme_shows_are_taken(tmp_path):
+    shown = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(shown) >= 3
+    for number, text in enumerate(shown):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(text)
+        if "[[action]]" in text:
+            assert parse_runbook(text)
+            continue
+        settings = load(path, {})
+        assert stream_settings(replace(settings, models=replace(settings.models, runbook="")))

@@ -72,11 +72,18 @@ class Door:
     def add_columns(self, series: list[Series], times_ms: np.ndarray, values: np.ndarray) -> None:
         """Take many samples, int64 epoch ms and float64, behind those that were added; as ``add``."""
         good = np.isfinite(values) & (times_ms >= MS_MIN) & (times_ms <= self._latest_ms)
-        if good.all() and not self.parsed.series:
+        if self.parsed.series:
+            good[:] = False
+        elif good.all():
             self.parsed = self.parsed._replace(series=series, times=times_ms, values=values)
             return
-        for one, at_ms, value in zip(series, times_ms.tolist(), values.tolist(), strict=True):
-            self.add(one, at_ms, value)
+        else:
+            kept = np.flatnonzero(good).tolist()
+            self.parsed = self.parsed._replace(
+                series=[series[row] for row in kept], times=times_ms[good], values=values[good]
+            )
+        for row in np.flatnonzero(~good).tolist():
+            self.add(series[row], int(times_ms[row]), float(values[row]))
 
     def _lists(self) -> tuple[list[int], list[float]]:
         times, values = self.parsed.times, self.parsed.values

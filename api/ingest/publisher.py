@@ -27,7 +27,9 @@ class Publisher:
         digest : 0 for what is never a repeat. Raises SinkError.
         """
         ids = np.fromiter((s.series_id for s in parsed.series), np.uint64, len(parsed.series))
-        unknown = [row for row, series_id in enumerate(ids.tolist()) if series_id not in self._announced]
+        unknown = []
+        if not self._announced.issuperset(listed := ids.tolist()):
+            unknown = [row for row, series_id in enumerate(listed) if series_id not in self._announced]
         if unknown:
             parsed, ids, unknown = self._admitted(parsed, ids, unknown)
         times, values = np.asarray(parsed.times, np.int64), np.asarray(parsed.values, np.float64)

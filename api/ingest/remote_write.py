@@ -18,6 +18,7 @@ from schemas.series import Series
 KNOWN_MAX = 200_000
 _STALE = 0x7FF0000000000002  # a NaN by which Prometheus says that a series ended
 _SAMPLE_SIZE = 18  # tag, length, tag, double, tag, a time of six bytes: 2004 to 2109
+_ZERO_SIZE = 9  # the same without the double
 
 
 class RemoteWrite:
@@ -28,44 +29,31 @@ class RemoteWrite:
 
     def parse(self, body: bytes, door: Door) -> Parsed:
         """Return the samples of a WriteRequest; staleness markers are understood and add none. Raises DataError."""
-        at, series, ends = self._known_run(body)
-        if series:
-            values, times_ms = _columns(body, np.array(ends))
-            live = values.view(np.uint64) != _STALE
-            if not live.all():
-                series = [one for one, alive in zip(series, live.tolist(), strict=True) if alive]
-            door.add_columns(series, times_ms[live], values[live])
+        starts, ends, at = _chain(body)
+        if len(starts):
+            self._known_ones(body, starts, ends, door)
         for number, wire, start, end in _fields(body, at, len(body)):
             if number == 1 and wire == 2:
                 self._series(body, start, end, door)
         return door.parsed
 
-    def _known_run(self, body: bytes) -> tuple[int, list[Series], list[int]]:
-        """Return (position behind it, series, where each ends) of the run of known series that the body begins with.
+    def _known_ones(self, body: bytes, starts: np.ndarray, ends: np.ndarray, door: Door) -> None:
+        """Take in whole columns of series whose labels are known byte for byte, with one sample behind them.
 
-        Only series whose labels are known byte for byte, with one sample of today's length behind them: what every
-        scrape of the same target looks like. All else is read field by field.
+        That is what every scrape of the same target looks like. The others are read field by field.
         """
-        known, series, ends = self._known.get, [], []
-        at, size = 0, len(body)
-        while at + 2 < size and body[at] == 0x0A:
-            length, start = body[at + 1], at + 2
-            if length > 127:
-                if body[start] > 127:
-                    break
-                length, start = (length & 127) | body[start] << 7, start + 1
-            end = start + length
-            if end > size or length < _SAMPLE_SIZE or body[end - 7] != 0x10 or body[end - 1] > 127:
-                break
-            if body[end - 18 : end - 15] != b"\x12\x10\x09" or min(body[end - 6 : end - 1]) < 128:
-                break
-            one = known(body[start : end - _SAMPLE_SIZE])
-            if one is None:
-                break
-            series.append(one)
-            ends.append(end)
-            at = end
-        return at, series, ends
+        octets = np.frombuffer(body, np.uint8)
+        sizes = _sample_sizes(octets, starts, ends)
+        known, label_ends = self._known, (ends - sizes).tolist()
+        found = [known.get(body[a:b]) for a, b in zip(starts.tolist(), label_ends, strict=True)]
+        usual = (sizes > 0) & np.fromiter((one is not None for one in found), bool, len(found))
+        values, times_ms = _columns(octets, ends[usual], sizes[usual] == _SAMPLE_SIZE)
+        live = values.view(np.uint64) != _STALE
+        chosen = np.flatnonzero(usual)[live].tolist()
+        series = [one for row in chosen if (one := found[row]) is not None]
+        door.add_columns(series, times_ms[live], values[live])
+        for row in np.flatnonzero(~usual).tolist():
+            self._series(body, int(starts[row]), int(ends[row]), door)
 
     def _series(self, body: bytes, start: int, end: int, door: Door) -> None:
         labels_end, samples = start, []
@@ -75,7 +63,8 @@ class RemoteWrite:
             elif number == 2 and wire == 2:
                 samples.append((a, b))
         key = body[start:labels_end]
-        series = self._known.get(key)
+        in_order = all(a >= labels_end for a, _ in samples)
+        series = self._known.get(key) if in_order else None
         if series is None:
             try:
                 series = _define(body, start, labels_end, door)
@@ -83,19 +72,63 @@ class RemoteWrite:
                 for _ in samples or (0,):
                     door.refuse(str(error))
                 return
-            if len(self._known) >= KNOWN_MAX:
-                self._known.clear()
-            self._known[key] = series
+            if in_order:
+                if len(self._known) >= KNOWN_MAX:
+                    self._known.clear()
+                self._known[key] = series
         for a, b in samples:
             value, at_ms, stale = _sample(body, a, b)
             if not stale:
                 door.add(series, at_ms, value)
 
 
-def _columns(body: bytes, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (float64 values, int64 ms) of samples of the usual length that end at these positions."""
-    octets = np.frombuffer(body, np.uint8)
-    values = octets[(ends - 15)[:, None] + np.arange(8)].copy().view("<f8")[:, 0]
+def _chain(body: bytes) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return (starts, ends, position behind them), int64[n], of the time series that the body begins with.
+
+    It stops at whatever is not a time series of at most 16 KiB that lies whole within the body.
+    """
+    starts: list[int] = []
+    ends: list[int] = []
+    at, size = 0, len(body)
+    while at + 2 < size and body[at] == 0x0A:
+        length, start = body[at + 1], at + 2
+        if length > 127:
+            if body[start] > 127:
+                break
+            length, start = (length & 127) | body[start] << 7, start + 1
+        end = start + length
+        if end > size:
+            break
+        starts.append(start)
+        ends.append(end)
+        at = end
+    return np.array(starts, np.int64), np.array(ends, np.int64), at
+
+
+def _sample_sizes(octets: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return by time series the bytes of the sample it seems to end with, int64[n]: 18, 9 for a zero, 0 for neither.
+
+    It ends with a sample for sure where the bytes before it are whole labels. Protobuf leaves a value of zero out.
+    """
+
+    def behind(back: int) -> np.ndarray:
+        return octets[np.maximum(ends - back, 0)]
+
+    timed = (behind(7) == 0x10) & (behind(1) < 128)
+    for back in range(2, 7):
+        timed &= behind(back) > 127
+    sizes = np.zeros(len(starts), np.int64)
+    zero = timed & (ends - starts >= _ZERO_SIZE) & (behind(9) == 0x12) & (behind(8) == 0x07)
+    full = timed & (ends - starts >= _SAMPLE_SIZE) & (behind(18) == 0x12) & (behind(17) == 0x10) & (behind(16) == 0x09)
+    sizes[zero] = _ZERO_SIZE
+    sizes[full] = _SAMPLE_SIZE
+    return sizes
+
+
+def _columns(octets: np.ndarray, ends: np.ndarray, has_value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (float64 values, int64 ms) of samples of the usual lengths that end at these positions."""
+    values = np.zeros(len(ends))
+    values[has_value] = octets[(ends[has_value] - 15)[:, None] + np.arange(8)].copy().view("<f8")[:, 0]
     sevens = octets[(ends - 6)[:, None] + np.arange(6)].astype(np.int64) & 127
     return values, (sevens << (7 * np.arange(6))).sum(1)
 

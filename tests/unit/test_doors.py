@@ -101,12 +101,14 @@ def test_remote_write_reads_known_series_as_it_reads_unknown_ones(series, flips,
             parsed = parser.parse(body, parser_door)
         except DataError:
             return "refused"
-        values = [struct.pack("<d", value) for value in list(parsed.values)]
-        return [(s.entity, s.key) for s in parsed.series], list(parsed.times), values, parsed.rejected
+        columns = zip(parsed.series, list(parsed.times), list(parsed.values), strict=True)
+        samples = sorted((s.entity, s.key, int(at_ms), struct.pack("<d", value)) for s, at_ms, value in columns)
+        return samples, sorted(one["error"] for one in parsed.rejected)
 
     class Forgetful(RemoteWrite):
-        def _known_run(self, body):
-            return 0, [], []
+        def _known_ones(self, body, starts, ends, door):
+            for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+                self._series(body, start, end, door)
 
     assert read(primed) == read(Forgetful())
 
@@ -249,3 +251,39 @@ def test_bodies_are_bounded_after_decompression():
             decompressed(b"\xff\xff\xff\xff\xff\xff not this", encoding, 1000)
     with pytest.raises(HTTPException):
         decompressed(plain, "br", 1000)
+
+
+def _one(labels, sample, *, sample_first=False):
+    """A time series, by hand: protobuf writers leave a value of zero out, and fields may come in any order."""
+
+    def field(number, payload):
+        return bytes([number << 3 | 2, len(payload)]) + payload
+
+    pairs = b"".join(field(1, field(1, k.encode()) + field(2, v.encode())) for k, v in labels.items())
+    parts = (field(2, sample), pairs) if sample_first else (pairs, field(2, sample))
+    return field(1, b"".join(parts))
+
+
+def test_remote_write_reads_zeros_without_a_value_and_samples_before_labels_every_time():
+    at = bytes([0x10, 0x88, 0xA7, 0xB1, 0xA2, 0xA7, 0x33])
+    five = b"\x09" + struct.pack("<d", 5.0)
+    labels = {"__name__": "up", "host": "web-1"}
+    body = _one(labels, at) + _one(labels | {"job": "a"}, five + at) + _one(labels, five + at, sample_first=True)
+    parser = RemoteWrite()
+    for _ in range(3):
+        late = door()
+        late._latest_ms = 2**60
+        parsed = parser.parse(body, late)
+        assert sorted(map(float, parsed.values)) == [0.0, 5.0, 5.0]
+        assert not parsed.rejected and len(set(map(int, parsed.times))) == 1
+
+
+def test_remote_write_refuses_single_values_of_known_series_and_takes_the_rest():
+    bodies = [
+        write_request([({"__name__": f"m{i}"}, [(1_000, v)]) for i, v in enumerate(values)])
+        for values in ([1.0, 2.0, 3.0], [1.0, float("inf"), 3.0])
+    ]
+    parser = RemoteWrite()
+    parser.parse(bodies[0], door())
+    parsed = parser.parse(bodies[1], door())
+    assert list(map(float, parsed.values)) == [1.0, 3.0] and len(parsed.rejected) == 1

@@ -111,7 +111,7 @@ def check(data: Path | None, config: Path | None) -> None:
     unreached: list[str] = []
 
     async def reach() -> None:
-        log = open_log(settings.broker.url)
+        log = open_log(settings.broker.url, settings.broker.kafka)
         try:
             await log.start()
         except DataFolderInUse as error:

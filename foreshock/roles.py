@@ -160,7 +160,7 @@ class Process:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with contextlib.AsyncExitStack() as stack:
-            log = open_log(self._settings.broker.url, replication=self._settings.broker.replication)
+            log = open_log(self._settings.broker.url, self._settings.broker.kafka)
             stack.push_async_callback(log.stop)
             await log.start()
             await log.create_topics(self._topics)
@@ -225,6 +225,7 @@ class Process:
         )
         worker = self._worker = StreamWorker(
             broker_url=self._settings.broker.url,
+            kafka=self._settings.broker.kafka,
             log=log,
             repository=repository,
             settings=stream_settings(self._settings),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from log.kafka_options import KafkaOptions
 from schemas.errors import SettingsError
 
 FOR_EVER = "forever"
@@ -42,7 +43,30 @@ def default_data_dir(environ: Mapping[str, str]) -> Path:
 class Broker:
     url: str = ""  # empty: embedded, below the data folder
     partitions: int = 1  # of the topics that are split by entity; more only pays with more workers
-    replication: int = 1  # of topics that Foreshock makes on Kafka
+    replication: int = 0  # of topics that Foreshock makes on Kafka; 0: as many as there are brokers, at most three
+    retention: str = "7d"  # of those topics: how long the store may be away
+    username: str = ""  # SASL; empty for none
+    password: str = field(default="", repr=False)
+    mechanism: str = "SCRAM-SHA-512"  # or SCRAM-SHA-256, PLAIN
+    tls: bool = False
+    tls_ca: str = ""  # PEM file; empty: the system's authorities
+    tls_cert: str = ""  # PEM files of the client, where the broker wants one
+    tls_key: str = ""
+
+    @property
+    def kafka(self) -> KafkaOptions:
+        """Return how a cluster is reached; raises SettingsError."""
+        return KafkaOptions(
+            replication=self.replication,
+            retention_ms=duration_ms(self.retention),
+            username=self.username,
+            password=self.password,
+            mechanism=self.mechanism,
+            tls=self.tls,
+            ca=self.tls_ca,
+            cert=self.tls_cert,
+            key=self.tls_key,
+        )
 
 
 @dataclass(frozen=True)
@@ -225,13 +249,14 @@ def _from_environment(section: Any, name: str, environ: Mapping[str, str]) -> An
 def _check(settings: Settings, text: str) -> None:
     checks = [("lateness", settings.windows.lateness), ("future", settings.limits.future)]
     checks += [("group_wait", settings.alerts.group_wait), ("give_up", settings.alerts.give_up)]
-    checks += [("interval", settings.collect.interval)]
+    checks += [("interval", settings.collect.interval), ("retention", settings.broker.retention)]
     checks += [("horizons", horizon) for horizon in settings.models.horizons]
     for key, value in checks:
         try:
             duration_ms(value)
         except ValueError as error:
             raise SettingsError(f"cannot use {key}{_line(text, key)}: {error}") from error
+    _ = settings.broker.kafka
     if settings.alerts.windows < 1:
         raise SettingsError(f"cannot use alerts.for={settings.alerts.windows}{_line(text, 'for')}: want 1 or more")
     labels = ("entity", "rollup", "period", "severity")

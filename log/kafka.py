@@ -8,25 +8,23 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from log.base import Record
+from log.kafka_options import KafkaOptions
+from log.kafka_topics import RECORD_BYTES_MAX, prepare
 from schemas.errors import SinkError, SourceError
-from schemas.topics import INCIDENTS
 
-# The rollups of one window of one partition are one record; the broker's own default is 1 MiB.
-RECORD_BYTES_MAX = 64 << 20
 READ_TIMEOUT_S = 10
-_EXISTS = 36  # TOPIC_ALREADY_EXISTS
 
 
 class KafkaLog:
     """A log.base.Log on ``kafka://host:port,host:port``."""
 
-    def __init__(self, url: str, *, replication: int = 1) -> None:
+    def __init__(self, url: str, options: KafkaOptions | None = None) -> None:
         self._servers = url.removeprefix("kafka://")
-        self._replication = replication
+        self._options = options or KafkaOptions()
         self._producer: AIOKafkaProducer | None = None
         self._reader: AIOKafkaConsumer | None = None
         self._reading = asyncio.Lock()
@@ -38,6 +36,7 @@ class KafkaLog:
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=RECORD_BYTES_MAX,
             fetch_max_wait_ms=500,
+            **self._options.client(),
         )
 
     async def start(self) -> None:
@@ -48,6 +47,7 @@ class KafkaLog:
             linger_ms=2,
             max_request_size=RECORD_BYTES_MAX,
             compression_type="zstd",
+            **self._options.client(),
         )
         self._reader = self._consumer()
         try:
@@ -65,28 +65,11 @@ class KafkaLog:
         self._producer = self._reader = None
 
     async def create_topics(self, topics: Mapping[str, int]) -> None:
-        """Make the topics that do not exist. One that does must have as many partitions; raises SinkError."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+        """Make the topics that do not exist, and check those that do (log.kafka_topics); raises SinkError."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers, **self._options.client())
         try:
             await admin.start()
-            existing = set(await admin.list_topics())
-            wanted = [
-                NewTopic(name, count, self._replication, topic_configs=_topic_settings(name))
-                for name, count in topics.items()
-                if name not in existing
-            ]
-            if wanted:
-                answer = await admin.create_topics(wanted)
-                for name, code, *rest in answer.topic_errors:
-                    if code not in (0, _EXISTS):
-                        raise SinkError(f"cannot create topic {name!r}: the broker says {code} {rest}")
-            for described in await admin.describe_topics([name for name in topics if name in existing]):
-                name, count = described["topic"], len(described["partitions"])
-                if count != topics[name]:
-                    raise SinkError(
-                        f"cannot use topic {name!r}: it has {count} partitions; want {topics[name]}"
-                        " (set broker.partitions to what the topics have)"
-                    )
+            await prepare(admin, topics, self._options)
         except KafkaError as error:
             raise SinkError(f"cannot create topics at kafka://{self._servers}: {error}") from error
         finally:
@@ -144,10 +127,3 @@ class KafkaLog:
 def record_of(one: Any) -> Record:
     """Return an aiokafka record as ours."""
     return Record(one.topic, one.partition, one.offset, one.timestamp, one.key, one.value or b"")
-
-
-def _topic_settings(name: str) -> dict[str, str]:
-    settings = {"max.message.bytes": str(RECORD_BYTES_MAX)}
-    if name == INCIDENTS:  # labels are few and never grow old
-        settings["retention.ms"] = "-1"
-    return settings

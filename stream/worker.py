@@ -12,6 +12,7 @@ import faust
 
 from log.base import Log
 from log.fetch import fetch_topic
+from log.kafka_options import KafkaOptions
 from log.open import faust_url
 from schemas.topics import EVENTS_JSON, ROLLUPS, SAMPLES, VERDICTS
 from store.repository import Repository
@@ -32,6 +33,7 @@ class StreamWorker:
         self,
         *,
         broker_url: str,
+        kafka: KafkaOptions | None = None,
         log: Log,
         repository: Repository,
         settings: StreamSettings,
@@ -60,6 +62,7 @@ class StreamWorker:
         self.app: Any = faust.App(
             group,
             broker=faust_url(broker_url),
+            broker_credentials=kafka.credentials() if kafka else None,
             datadir=datadir,
             web_enabled=False,
             topic_partitions=settings.partitions,

@@ -2,15 +2,16 @@
 
 import pytest
 
-from tests.cluster.services import clickhouse, kafka
+from tests.cluster.brokers import Brokers
+from tests.cluster.services import clickhouse
 
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory):
-    """The environment that points a process at a real broker and a ClickHouse server."""
+    """The environment that points a process at three real brokers and a ClickHouse server."""
     folder = tmp_path_factory.mktemp("services")
-    with kafka(folder / "kafka") as broker, clickhouse(folder / "clickhouse") as store:
-        yield {"FORESHOCK_BROKER_URL": broker, "FORESHOCK_STORE_URL": store, "FORESHOCK_BROKER_PARTITIONS": "2"}
+    with Brokers(folder / "kafka", nodes=3) as brokers, clickhouse(folder / "clickhouse") as store:
+        yield {"FORESHOCK_BROKER_URL": brokers.url, "FORESHOCK_STORE_URL": store, "FORESHOCK_BROKER_PARTITIONS": "2"}
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka and clickhouse", marks=pytest.mark.cluster)])

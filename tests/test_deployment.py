@@ -24,6 +24,13 @@ def test_compose_sets_only_keys_that_exist_and_roles_that_run():
         load(None, ours)
         if "build" in service:
             roles.add(service["command"].split()[0])
+    brokers = {
+        name
+        for name, service in compose["services"].items()
+        if "kafka" in service["image" if "image" in service else "command"]
+    }
+    named = compose["x-foreshock"]["environment"]["FORESHOCK_BROKER_URL"].removeprefix("kafka://").split(",")
+    assert {address.removesuffix(":9092") for address in named} == brokers and len(brokers) == 3
     assert roles == {"stream", "api", "collect", "alerts"} and roles <= set(cli.commands)
 
 

@@ -4,8 +4,8 @@
 
 Prints ``READY 127.0.0.1:PORT``. Blocks are read and written by clickhouse-driver's own codec, so it serves what the
 product needs and no more: SELECT, INSERT … VALUES and DDL; revision 54459, no compression, no external tables.
-FILE, while it is there, says what becomes of an INSERT: ``drop`` (the connection, before), ``drop-after`` or
-``error``.
+FILE, while it is there, says what becomes of an INSERT: ``drop`` (the connection, before), ``drop-after``, ``error``
+or ``slow SECONDS``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -222,6 +223,8 @@ class Connection(threading.Thread):
             fault = Path(self._fault_file).read_text().strip()
         if fault == "drop":
             raise EOFError(fault)
+        if fault.startswith("slow "):
+            time.sleep(float(fault.removeprefix("slow ")))
         if fault == "error":
             raise RuntimeError("Code: 999. DB::Exception: Injected fault")
         if data[0]:

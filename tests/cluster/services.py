@@ -5,112 +5,81 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.running import tool
+from tests.cluster.brokers import Brokers, free_port
 
 HERE = Path(__file__).parent
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-def wait_for_port(port: int, process: subprocess.Popen, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        assert process.poll() is None, f"ended with {process.returncode} before it listened"
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.2)
-    raise AssertionError(f"nothing listens on {port} after {seconds} s")
-
-
-def kafka_classpath() -> str:
-    """Return the broker's jars, fetched once into the build folder; skips where there is no Java or Maven."""
-    tool("java")
-    if folder := os.environ.get("FORESHOCK_TEST_KAFKA_LIBS"):
-        return f"{folder}/*"
-    libs = HERE / "kafka" / "target" / "libs"
-    if not libs.is_dir() or not any(libs.iterdir()):
-        subprocess.run(
-            [
-                tool("mvn"),
-                "-q",
-                "-B",
-                "-f",
-                str(HERE / "kafka" / "pom.xml"),
-                "dependency:copy-dependencies",
-                f"-DoutputDirectory={libs}",
-            ],
-            check=True,
-            timeout=600,
-        )
-    return f"{libs}/*"
 
 
 @contextlib.contextmanager
 def kafka(folder: Path) -> Iterator[str]:
     """Run a KRaft broker of one node; yields ``kafka://127.0.0.1:PORT``."""
-    classpath, port, controller = kafka_classpath(), free_port(), free_port()
-    folder.mkdir(parents=True)
-    settings = folder / "server.properties"
-    settings.write_text(
-        f"""process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-controller.listener.names=CONTROLLER
-log.dirs={folder}/logs
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-group.initial.rebalance.delay.ms=0
-auto.create.topics.enable=false
-"""
-    )
-    java = [tool("java"), "-Xmx512m", "-cp", classpath]
-    identity = subprocess.run(
-        [*java, "kafka.tools.StorageTool", "random-uuid"], capture_output=True, text=True, check=True
-    ).stdout.split()[-1]
-    formatting = [*java, "kafka.tools.StorageTool", "format", "-t", identity, "-c", str(settings)]
-    subprocess.run(formatting, capture_output=True, check=True)
-    with (folder / "broker.log").open("w") as output:
-        broker = subprocess.Popen([*java, "kafka.Kafka", str(settings)], stdout=output, stderr=output)
+    with Brokers(folder) as brokers:
+        yield brokers.url
+
+
+class ClickhouseServer:
+    """Our own server in front of chDB, which can be killed, paused and started again; what an insert meets is told
+    by the content of ``fault_file``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._port = folder, free_port()
+        self.fault_file = folder.with_suffix(".fault")
+        self.url = f"clickhouse://default@127.0.0.1:{self._port}/foreshock"
+        self._process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, str(HERE / "clickhouse_server.py"), "--port", str(self._port)]
+        command += ["--path", str(self._folder), "--fault-file", str(self.fault_file)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout and self._process.stdout.readline().startswith("READY")
+
+    def fault(self, said: str) -> None:
+        """``drop``, ``drop-after``, ``error`` or ``slow SECONDS``, until the next call; empty: none any more."""
+        if said:
+            self.fault_file.write_text(said)
+        else:
+            self.fault_file.unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def pause(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> ClickhouseServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        self._process.send_signal(signal.SIGCONT)
         try:
-            wait_for_port(port, broker)
-            yield f"kafka://127.0.0.1:{port}"
-        finally:
-            broker.kill()
-            broker.wait()
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self.fault_file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def clickhouse(folder: Path, fault_file: Path | None = None) -> Iterator[str]:
+def clickhouse(folder: Path) -> Iterator[str]:
     """Yield a server's address: the one that FORESHOCK_TEST_CLICKHOUSE names, or our own in front of chDB."""
     if url := os.environ.get("FORESHOCK_TEST_CLICKHOUSE"):
         yield url
         return
-    port = free_port()
-    command = [sys.executable, str(HERE / "clickhouse_server.py"), "--port", str(port), "--path", str(folder)]
-    if fault_file:
-        command += ["--fault-file", str(fault_file)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout and server.stdout.readline().startswith("READY")
-        yield f"clickhouse://default@127.0.0.1:{port}/foreshock"
-    finally:
-        server.terminate()
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+    with ClickhouseServer(folder) as server:
+        yield server.url

@@ -43,3 +43,9 @@ def test_bad_configuration_is_refused(tmp_path, text, says):
 
 def test_durations():
     assert [duration_ms(t) for t in ("250ms", "5s", "2h", "7d")] == [250, 5000, 7_200_000, 604_800_000]
+
+
+def test_the_brokers_password_is_shown_nowhere():
+    broker = load(None, {"FORESHOCK_BROKER_USERNAME": "u", "FORESHOCK_BROKER_PASSWORD": "hush"}).broker
+    assert "hush" not in repr(broker) and "hush" not in repr(broker.kafka)
+    assert broker.kafka.client()["sasl_plain_password"] == "hush"

@@ -1,0 +1,138 @@
+"""Real Kafka brokers (KRaft) as processes, each of which can be killed, paused and started again."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+from tests.running import tool
+
+HERE = Path(__file__).parent
+READY_S = 90
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def wait_for_port(port: int, process: subprocess.Popen, seconds: float = READY_S) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert process.poll() is None, f"ended with {process.returncode} before it listened"
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"nothing listens on {port} after {seconds} s")
+
+
+def kafka_classpath() -> str:
+    """Return the broker's jars, fetched once into the build folder; skips where there is no Java or Maven."""
+    tool("java")
+    if folder := os.environ.get("FORESHOCK_TEST_KAFKA_LIBS"):
+        return f"{folder}/*"
+    libs = HERE / "kafka" / "target" / "libs"
+    if not libs.is_dir() or not any(libs.iterdir()):
+        command = [tool("mvn"), "-q", "-B", "-f", str(HERE / "kafka" / "pom.xml"), "dependency:copy-dependencies"]
+        subprocess.run([*command, f"-DoutputDirectory={libs}"], check=True, timeout=600)
+    return f"{libs}/*"
+
+
+class Brokers:
+    """``with Brokers(folder, nodes=3) as brokers``: a cluster at ``brokers.url``, of brokers that are controllers too.
+
+    secure : lines of properties for a listener CLIENT (its protocol is SASL_SSL) that ``url`` then names; the brokers
+        speak plainly among themselves. scram : users to be known, as kafka-storage takes them.
+    """
+
+    def __init__(self, folder: Path, nodes: int = 1, *, secure: str = "", scram: tuple[str, ...] = ()) -> None:
+        self._folder, self._nodes, self._secure, self._scram = folder, nodes, secure, scram
+        self._ports = [free_port() for _ in range(3 * nodes)]
+        self._java = [tool("java"), "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", kafka_classpath()]
+        self._processes: dict[int, subprocess.Popen] = {}
+        client = 2 * nodes if secure else 0
+        self.url = "kafka://" + ",".join(f"127.0.0.1:{port}" for port in self._ports[client : client + nodes])
+
+    def __enter__(self) -> Brokers:
+        self._folder.mkdir(parents=True)
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        formatting = []
+        for node in range(self._nodes):
+            path = self._folder / f"{node}.properties"
+            path.write_text(self._properties(node))
+            command = [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(path)]
+            for user in self._scram:
+                command += ["--add-scram", user]
+            formatting.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+        for one in formatting:
+            said, _ = one.communicate(timeout=READY_S)
+            assert one.returncode == 0, said.decode()
+        try:
+            for node in range(self._nodes):
+                self.start(node)
+            for node in range(self._nodes):
+                wait_for_port(self._ports[node], self._processes[node])
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _properties(self, node: int) -> str:
+        n, ports = self._nodes, self._ports
+        voters = ",".join(f"{i + 1}@127.0.0.1:{ports[n + i]}" for i in range(n))
+        listeners = f"PLAINTEXT://127.0.0.1:{ports[node]}"
+        if self._secure:
+            listeners += f",CLIENT://127.0.0.1:{ports[2 * n + node]}"
+        return f"""process.roles=broker,controller
+node.id={node + 1}
+controller.quorum.voters={voters}
+listeners={listeners},CONTROLLER://127.0.0.1:{ports[n + node]}
+advertised.listeners={listeners}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,CLIENT:SASL_SSL
+inter.broker.listener.name=PLAINTEXT
+controller.listener.names=CONTROLLER
+log.dirs={self._folder}/logs-{node}
+offsets.topic.replication.factor={min(3, n)}
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor={min(3, n)}
+transaction.state.log.min.isr={1 if n < 3 else 2}
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+{self._secure}
+"""
+
+    def start(self, node: int) -> None:
+        """Start a broker that is not running; it goes on with what its folder holds."""
+        output = (self._folder / f"{node}.log").open("a")
+        command = [*self._java, "kafka.Kafka", str(self._folder / f"{node}.properties")]
+        self._processes[node] = subprocess.Popen(command, stdout=output, stderr=output)
+        output.close()
+
+    def kill(self, node: int) -> None:
+        process = self._processes[node]
+        process.kill()
+        process.wait()
+
+    def pause(self, node: int) -> None:
+        self._processes[node].send_signal(signal.SIGSTOP)
+
+    def resume(self, node: int) -> None:
+        self._processes[node].send_signal(signal.SIGCONT)
+
+    def wait(self, node: int) -> None:
+        wait_for_port(self._ports[node], self._processes[node])
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes.values():
+            process.kill()
+        for process in self._processes.values():
+            process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,11 +101,14 @@ class Context:
         with self.admission.body(min(int(declared), limit) if declared.isdigit() else limit):
             yield await self.body(request)
 
-    async def publish(self, request: Request, parsed: Parsed, body: bytes) -> Parsed:
-        """Put samples on the log and return what was taken; the same body with its own times again is a repeat."""
+    async def publish(self, request: Request, parsed: Parsed, identity: bytes) -> Parsed:
+        """Put samples on the log and return what was taken.
+
+        identity : what makes a request the same again; it is a repeat where its samples have their own times as well.
+        """
         if not parsed.series:
             return parsed
-        digest = int.from_bytes(blake2b(body, digest_size=8).digest(), "little") >> 1 if parsed.all_timed else 0
+        digest = int.from_bytes(sha256(identity).digest()[:8], "little") >> 1 if parsed.all_timed else 0
         taken = await self.publisher.publish(parsed, digest)
         self.admission.spend(token_name(request.scope), len(taken.series))
         return taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-FIGURES = {"windows": "bench.windows", "events": "bench.user_events"}
+FIGURES = {"windows": "bench.windows", "events": "bench.user_events", "remote_write": "bench.remote_write"}
 
 
 def main() -> None:

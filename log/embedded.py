@@ -13,7 +13,9 @@ import sqlite3
 import struct
 import time
 import zlib
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,6 +28,7 @@ _AFTER_CRC = struct.Struct("<qi")
 SEGMENT_BYTES = 64 * 1024 * 1024
 RECORD_BYTES_MAX = 64 * 1024 * 1024
 _INDEX_EVERY = 64
+RECENT_BYTES, RECENT_RECORDS = 2 << 20, 256  # of a partition: who follows the log reads them without the file
 
 
 class DataFolderInUse(ForeshockError):
@@ -61,6 +64,8 @@ class _Partition:
         folder.mkdir(parents=True, exist_ok=True)
         self.segments = [_Segment(p, int(p.stem)) for p in sorted(folder.glob("*.log"))]
         self._file: int | None = None
+        self._recent: deque[tuple[int, int, bytes | None, bytes]] = deque()  # offset, epoch ms, key, value
+        self._recent_bytes = 0
         for index, segment in enumerate(self.segments):
             self._scan(segment, last=index == len(self.segments) - 1)
         if not self.segments:
@@ -114,11 +119,25 @@ class _Partition:
             os.ftruncate(self._file, position)
             raise SinkError(f"cannot append to {segment.path}: {error}; is the disk full?") from error
         segment.note(position, len(data))
+        self._remember((self.end - 1, at_ms, key, value))
         return self.end - 1
+
+    def _remember(self, record: tuple[int, int, bytes | None, bytes]) -> None:
+        self._recent.append(record)
+        self._recent_bytes += len(record[3])
+        while self._recent and (self._recent_bytes > RECENT_BYTES or len(self._recent) > RECENT_RECORDS):
+            self._recent_bytes -= len(self._recent.popleft()[3])
 
     def read(self, topic: str, number: int, offset: int, records_max: int, bytes_max: int) -> list[Record]:
         offset = max(offset, self.begin)
         out: list[Record] = []
+        if self._recent and offset >= self._recent[0][0]:
+            for at, at_ms, key, value in islice(self._recent, offset - self._recent[0][0], None):
+                if len(out) >= records_max or bytes_max <= 0:
+                    break
+                out.append(Record(topic, number, at, at_ms, key, value))
+                bytes_max -= len(key or b"") + len(value)
+            return out
         for segment in self.segments:
             if offset >= segment.base + segment.count or len(out) >= records_max or bytes_max <= 0:
                 continue

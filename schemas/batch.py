@@ -54,6 +54,11 @@ def decode_batch(data: bytes) -> SampleBatch:
     return _decoder.decode(data)
 
 
+def may_define(data: bytes) -> bool:
+    """Whether a record may hold definitions of series: told by its second byte, the length of its first list."""
+    return data[1:2] != b"\x90"
+
+
 def columns(batch: SampleBatch) -> Columns:
     """Return the columns as read-only arrays; raises ValueError when their lengths differ."""
     ids = np.frombuffer(batch.ids, "<u8")

@@ -36,11 +36,11 @@ def series_id(entity: str, metric: str, labels: dict[str, str]) -> int:
     parts = [entity, metric]
     for name in sorted(labels):
         parts += (name, labels[name])
-    digest = blake2b(digest_size=8)
+    pieces: list[bytes] = []
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(4, "little"))
-        digest.update(data)
+        pieces += (len(data).to_bytes(4, "little"), data)
+    digest = blake2b(b"".join(pieces), digest_size=8)
     return int.from_bytes(digest.digest(), "little") >> 1
 
 

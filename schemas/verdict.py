@@ -34,9 +34,9 @@ class SimilarIncident(msgspec.Struct, kw_only=True):
     start_ms: int = 0
 
 
-class Verdict(msgspec.Struct, kw_only=True):
-    """``anomaly_score`` 0…1: how unusual; ``p_incident``: of the horizon shown alone (the middle one), None before any
-    incident was learned; ``flag`` 0/1; ``confidence`` 0…1: the share of the entity's usual metrics that were there."""
+class VerdictInShort(msgspec.Struct, kw_only=True):
+    """What alerts are made of. ``anomaly_score`` 0…1: how unusual; ``p_incident``: of the horizon shown alone (the
+    middle one), None before any incident was learned; ``flag`` 0/1."""
 
     id: str
     entity: str
@@ -47,13 +47,18 @@ class Verdict(msgspec.Struct, kw_only=True):
     anomaly_score: float
     p_incident: float
     flag: int
+    reason: str = ""
+    actions: list[Action] = []
+
+
+class Verdict(VerdictInShort, kw_only=True):
+    """``confidence`` 0…1: the share of the entity's usual metrics that were there."""
+
     horizons: list[HorizonProbability] = []
     model: str = ""
     confidence: float = 1.0
     contributions: list[Contribution] = []
-    actions: list[Action] = []
     similar: list[SimilarIncident] = []
-    reason: str = ""
     explains: str = ""  # which of the two the contributions sum to: its ``logit``, before calibration
     logit: float | None = None
     version: int = 0
@@ -61,6 +66,7 @@ class Verdict(msgspec.Struct, kw_only=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Verdict])
+_short_decoder = msgspec.msgpack.Decoder(list[VerdictInShort])
 
 
 def encode_verdicts(verdicts: list[Verdict]) -> bytes:
@@ -70,6 +76,10 @@ def encode_verdicts(verdicts: list[Verdict]) -> bytes:
 
 def decode_verdicts(data: bytes) -> list[Verdict]:
     return _decoder.decode(data)
+
+
+def decode_verdicts_in_short(data: bytes) -> list[VerdictInShort]:
+    return _short_decoder.decode(data)
 
 
 def verdict_id(entity: str, rollup: str, start_ms: int) -> str:

@@ -15,16 +15,15 @@ def parse_influx(body: bytes, door: Door, *, precision: str = "ns") -> Parsed:
     """Return a sample a numeric field, metric ``measurement_field``; text fields are left out. Raises DataError."""
     if precision not in _PRECISION_NS:
         raise DataError(f"cannot use precision={precision[:10]!r}: want one of {', '.join(_PRECISION_NS)}")
-    timed = True
     for number, raw in enumerate(body.split(b"\n"), 1):
         line = raw.strip()
         if not line or line.startswith(b"#"):
             continue
         try:
-            timed &= _line(line.decode(), door, _PRECISION_NS[precision])
+            door.all_timed &= _line(line.decode(), door, _PRECISION_NS[precision])
         except (DataError, UnicodeDecodeError) as error:
             door.refuse(f"line {number}: {error}")
-    return door.parsed._replace(all_timed=timed)
+    return door.parsed
 
 
 def _line(line: str, door: Door, unit_ns: int) -> bool:

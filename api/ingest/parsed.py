@@ -21,7 +21,24 @@ class Parsed(NamedTuple):
     times: list[int] | np.ndarray  # epoch ms
     values: list[float] | np.ndarray  # finite
     rejected: list[dict[str, Any]]
-    all_timed: bool  # every sample carried its own time, so the same body again is a repeat
+    all_timed: bool  # every sample carried its own time, so the same request again is a repeat
+    ids: np.ndarray | None = None  # uint64, of the series, where the door knows them already
+
+    def content(self) -> bytes:
+        """Return what the samples say: as bytes that are the same for the same samples in the same order."""
+        return b"".join(
+            (
+                self.series_ids().astype("<u8", copy=False).tobytes(),
+                np.asarray(self.times, "<i8").tobytes(),
+                np.asarray(self.values, "<f8").tobytes(),
+            )
+        )
+
+    def series_ids(self) -> np.ndarray:
+        """Return the ids of the series, uint64[n]."""
+        if self.ids is not None:
+            return self.ids
+        return np.fromiter((one.series_id for one in self.series), np.uint64, len(self.series))
 
 
 class Door:
@@ -33,14 +50,40 @@ class Door:
     def __init__(self, *, entity_labels: Sequence[str], now_ms: int, future_ms: int, fallback: str = "unknown") -> None:
         self._entity_labels, self._fallback = tuple(entity_labels), fallback
         self.now_ms, self._latest_ms = now_ms, now_ms + future_ms
-        self.parsed = Parsed([], [], [], [], True)
+        self._blocks: list[tuple[list[Series], np.ndarray, np.ndarray, np.ndarray]] = []
+        self._series: list[Series] = []  # of samples that came one by one behind the blocks
+        self._times: list[int] = []
+        self._values: list[float] = []
+        self._seen = 0
+        self._rejected: list[dict[str, Any]] = []
+        self.all_timed = True
+
+    @property
+    def parsed(self) -> Parsed:
+        """Return what was taken and refused so far, in its order."""
+        if not self._blocks:
+            return Parsed(self._series, self._times, self._values, self._rejected, self.all_timed)
+        self._close_block()
+        if len(self._blocks) == 1:
+            series, ids, times, values = self._blocks[0]
+            return Parsed(series, times, values, self._rejected, self.all_timed, ids)
+        series = [one for block in self._blocks for one in block[0]]
+        ids, times, values = (np.concatenate([block[k] for block in self._blocks]) for k in (1, 2, 3))
+        return Parsed(series, times, values, self._rejected, self.all_timed, ids)
+
+    def _close_block(self) -> None:
+        if self._series:
+            ids = np.fromiter((one.series_id for one in self._series), np.uint64, len(self._series))
+            columns = (ids, np.array(self._times, np.int64), np.array(self._values, np.float64))
+            self._blocks.append((self._series, *columns))
+            self._series, self._times, self._values = [], [], []
 
     def series(self, metric: str, labels: dict[str, str], kind: Kind | None = None) -> Series:
         """Return the series of a metric with its labels; raises DataError."""
         longest = NAME_CHARACTERS_MAX
         if not 0 < len(metric) <= longest:
             raise DataError(f"cannot use metric={metric[:40]!r}: want 1 to {longest} characters", "bad_name")
-        if len(labels) > LABELS_MAX or any(max(len(k), len(v)) > longest for k, v in labels.items()):
+        if len(labels) > LABELS_MAX or max(map(len, (*labels, *labels.values())), default=0) > longest:
             raise DataError(
                 f"cannot use the labels of {metric[:40]!r}: want at most {LABELS_MAX} of {longest} characters",
                 "bad_labels",
@@ -57,41 +100,31 @@ class Door:
 
     def add(self, series: Series, at_ms: int, value: float) -> None:
         """Take a sample; a value that is not finite, or a time too far ahead, is refused and counted."""
-        index = len(self.parsed.series) + len(self.parsed.rejected)
         if not math.isfinite(value):
-            self.parsed.rejected.append({"index": index, "error": f"cannot use value={value}: want a finite number"})
+            self.refuse(f"cannot use value={value}: want a finite number")
         elif not MS_MIN <= at_ms <= self._latest_ms:
-            error = f"cannot use timestamp={at_ms}: before the year 1 or too far ahead of our clock (limits.future)"
-            self.parsed.rejected.append({"index": index, "error": error})
-        else:
-            times, values = self._lists()
-            self.parsed.series.append(series)
-            times.append(at_ms)
-            values.append(value)
-
-    def add_columns(self, series: list[Series], times_ms: np.ndarray, values: np.ndarray) -> None:
-        """Take many samples, int64 epoch ms and float64, behind those that were added; as ``add``."""
-        good = np.isfinite(values) & (times_ms >= MS_MIN) & (times_ms <= self._latest_ms)
-        if self.parsed.series:
-            good[:] = False
-        elif good.all():
-            self.parsed = self.parsed._replace(series=series, times=times_ms, values=values)
-            return
-        else:
-            kept = np.flatnonzero(good).tolist()
-            self.parsed = self.parsed._replace(
-                series=[series[row] for row in kept], times=times_ms[good], values=values[good]
+            self.refuse(
+                f"cannot use timestamp={at_ms}: before the year 1 or too far ahead of our clock (limits.future)"
             )
-        for row in np.flatnonzero(~good).tolist():
-            self.add(series[row], int(times_ms[row]), float(values[row]))
+        else:
+            self._series.append(series)
+            self._times.append(at_ms)
+            self._values.append(value)
+            self._seen += 1
 
-    def _lists(self) -> tuple[list[int], list[float]]:
-        times, values = self.parsed.times, self.parsed.values
-        if isinstance(times, np.ndarray) or isinstance(values, np.ndarray):
-            times, values = list(times), list(values)
-            self.parsed = self.parsed._replace(times=times, values=values)
-        return times, values
+    def add_columns(self, series: list[Series], ids: np.ndarray, times_ms: np.ndarray, values: np.ndarray) -> None:
+        """Take many samples, uint64 ids of their series, int64 epoch ms and float64; as ``add``."""
+        good = np.isfinite(values)
+        good &= (times_ms >= MS_MIN) & (times_ms <= self._latest_ms)
+        if good.all():
+            self._close_block()
+            self._blocks.append((series, ids, times_ms, values))
+            self._seen += len(series)
+            return
+        for row, one in enumerate(series):
+            self.add(one, int(times_ms[row]), float(values[row]))
 
     def refuse(self, error: str) -> None:
-        index = len(self.parsed.series) + len(self.parsed.rejected)
-        self.parsed.rejected.append({"index": index, "error": error})
+        """Count a sample that cannot be taken."""
+        self._rejected.append({"index": self._seen, "error": error})
+        self._seen += 1

@@ -10,8 +10,10 @@ from api.ingest.admission import SeriesLimits
 from api.ingest.parsed import Parsed
 from log.base import Log
 from schemas.batch import encode_batch, make_batch
-from schemas.series import partition_of
+from schemas.series import Series, partition_of
 from schemas.topics import SAMPLES
+
+_LISTS_MAX, _LIST_MAX = 200, 5000  # lists of ids that are kept, and ids in one
 
 
 class Publisher:
@@ -20,36 +22,43 @@ class Publisher:
     def __init__(self, log: Log, partitions: int, limits: SeriesLimits, now_ms: Callable[[], int]) -> None:
         self._log, self._partitions, self._limits, self._now_ms = log, partitions, limits, now_ms
         self._announced: set[int] = set()
+        self._lists: dict[bytes, list[tuple[int, np.ndarray | slice]]] = {}  # ids, all announced → how they are split
 
     async def publish(self, parsed: Parsed, digest: int) -> Parsed:
         """Append one record a partition; return what was taken: new series over the limits are refused by name.
 
         digest : 0 for what is never a repeat. Raises SinkError.
         """
-        ids = np.fromiter((s.series_id for s in parsed.series), np.uint64, len(parsed.series))
-        unknown = []
-        if not self._announced.issuperset(listed := ids.tolist()):
-            unknown = [row for row, series_id in enumerate(listed) if series_id not in self._announced]
-        if unknown:
-            parsed, ids, unknown = self._admitted(parsed, ids, unknown)
+        ids, unknown = parsed.series_ids(), []
+        parts = self._lists.get(listed := ids.tobytes())
+        if parts is None:
+            unknown = [row for row, series_id in enumerate(ids.tolist()) if series_id not in self._announced]
+            if unknown:
+                parsed, ids, unknown = self._admitted(parsed, ids, unknown)
+            parts = self._split(parsed.series)
+            if not unknown and len(ids) <= _LIST_MAX:
+                if len(self._lists) >= _LISTS_MAX:
+                    self._lists.clear()
+                self._lists[listed] = parts
         times, values = np.asarray(parsed.times, np.int64), np.asarray(parsed.values, np.float64)
-        if self._partitions == 1:
-            everything: np.ndarray | slice = slice(None)
-            parts = [(0, everything, unknown)] if len(ids) else []
-        else:
-            owner = np.array([partition_of(s.entity, self._partitions) for s in parsed.series], np.int64)
-            parts = [
-                (number, np.flatnonzero(owner == number), [row for row in unknown if owner[row] == number])
-                for number in np.unique(owner).tolist()
-            ]
-        for number, mine, unknown_here in parts:
-            new = {parsed.series[row].series_id: parsed.series[row] for row in unknown_here}
+        for number, mine in parts:
+            new = {}
+            if unknown:
+                here = set(range(len(ids))[mine] if isinstance(mine, slice) else mine.tolist())
+                new = {parsed.series[row].series_id: parsed.series[row] for row in unknown if row in here}
             columns = (ids[mine], times[mine], values[mine])
             requests = [(digest, len(columns[0]))]
             batch = make_batch(list(new.values()), *columns, requests=requests, sent_ms=self._now_ms())
             await self._log.append(SAMPLES, number, encode_batch(batch))
             self._announced.update(new)
         return parsed
+
+    def _split(self, series: list[Series]) -> list[tuple[int, np.ndarray | slice]]:
+        """Return (partition, its rows) of each partition that gets any."""
+        if self._partitions == 1:
+            return [(0, slice(None))] if series else []
+        owner = np.array([partition_of(one.entity, self._partitions) for one in series], np.int64)
+        return [(number, np.flatnonzero(owner == number)) for number in np.unique(owner).tolist()]
 
     def _admitted(self, parsed: Parsed, ids: np.ndarray, unknown: list[int]) -> tuple[Parsed, np.ndarray, list[int]]:
         """Leave out the samples of new series that there is no room for."""

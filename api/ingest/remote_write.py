@@ -1,96 +1,183 @@
 """Prometheus remote_write 1.0: a protobuf WriteRequest (prometheus/prompb/remote.proto), read field by field.
 
-A general decoder builds an object a sample. This one slices out each series' label bytes and keeps what they mean:
-the same series comes again with every scrape, byte for byte.
+A general decoder builds an object a sample. Here the same series comes again with every scrape, byte for byte: where
+they come in the same order as well, a whole request is compared with what it was (``api.ingest.label_tape``); where
+not, each series' label bytes are sliced out and looked up; only what is new or unusual is read field by field.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from api.ingest.label_tape import VALUED, ZERO, LabelTape, Run
 from api.ingest.parsed import Door, Parsed
 from schemas.errors import DataError
 from schemas.series import Series
 
 KNOWN_MAX = 200_000
 _STALE = 0x7FF0000000000002  # a NaN by which Prometheus says that a series ended
-_SAMPLE_SIZE = 18  # tag, length, tag, double, tag, a time of six bytes: 2004 to 2109
-_ZERO_SIZE = 9  # the same without the double
+_TRIES = 16  # series that are not where they were, before a request is read without the tape
+_LEARNED_MIN = 8  # series in a row
 
 
 class RemoteWrite:
-    """Parses requests; bounded by KNOWN_MAX series that it remembers."""
+    """Parses requests; bounded by KNOWN_MAX series that it remembers, and the tape of what they looked like."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, Series] = {}
+        self._tape = LabelTape()
+        self._entries: dict[bytes, int] = {}  # label bytes → where on the tape they are
 
     def parse(self, body: bytes, door: Door) -> Parsed:
         """Return the samples of a WriteRequest; staleness markers are understood and add none. Raises DataError."""
-        starts, ends, at = _chain(body)
-        if len(starts):
-            self._known_ones(body, starts, ends, door)
-        for number, wire, start, end in _fields(body, at, len(body)):
-            if number == 1 and wire == 2:
-                self._series(body, start, end, door)
+        octets, words, alone = np.frombuffer(body, np.uint8), _words(body), True
+        at, expected, tries = 0, -1, _TRIES
+        while at < len(body) and tries > 0:
+            tries -= 1
+            entry, run = self._run(body, octets, at, expected)
+            if run is not None:
+                _add(run, words, door)
+                at, expected, tries = int(run.ends[-1]), entry + len(run.ends), tries + len(run.ends) // 16
+                alone = True
+            elif expected >= 0 and alone:  # one that is new, or whose value is zero now, or was
+                at, expected, alone = self._one(body, at, door), expected + 1, False
+            else:
+                break
+        if at < len(body):
+            at = self._chained(body, octets, words, at, door)
+        while at < len(body):
+            at = self._one(body, at, door)
         return door.parsed
 
-    def _known_ones(self, body: bytes, starts: np.ndarray, ends: np.ndarray, door: Door) -> None:
+    def _run(self, body: bytes, octets: np.ndarray, at: int, expected: int) -> tuple[int, Run | None]:
+        """Return the series at a position that are as they were, and where on the tape: as expected, or anywhere."""
+        if 0 <= expected < len(self._tape) and len((run := self._tape.follow(octets, at, expected)).ends):
+            return expected, run
+        starts, ends, _ = _chain(body, at, 1)
+        if starts:
+            size = VALUED if body[ends[0] - VALUED : ends[0] - VALUED + 2] == b"\x12\x10" else ZERO
+            entry = self._entries.get(body[starts[0] : ends[0] - size], -1)
+            if entry not in (-1, expected) and len((run := self._tape.follow(octets, at, entry)).ends):
+                return entry, run
+        return -1, None
+
+    def _one(self, body: bytes, at: int, door: Door) -> int:
+        """Read one field of the request; return the position behind it."""
+        number, wire, start, end = next(_fields(body, at, len(body)))
+        if number == 1 and wire == 2:
+            self._series(body, start, end, door)
+        return end
+
+    def _chained(self, body: bytes, octets: np.ndarray, words: np.ndarray, at: int, door: Door) -> int:
         """Take in whole columns of series whose labels are known byte for byte, with one sample behind them.
 
-        That is what every scrape of the same target looks like. The others are read field by field.
+        That is what every scrape of the same target looks like. The others are read field by field. Return the position
+        behind the last one.
         """
-        octets = np.frombuffer(body, np.uint8)
-        sizes = _sample_sizes(octets, starts, ends)
-        known, label_ends = self._known, (ends - sizes).tolist()
-        found = [known.get(body[a:b]) for a, b in zip(starts.tolist(), label_ends, strict=True)]
-        usual = (sizes > 0) & np.fromiter((one is not None for one in found), bool, len(found))
-        values, times_ms = _columns(octets, ends[usual], sizes[usual] == _SAMPLE_SIZE)
-        live = values.view(np.uint64) != _STALE
-        chosen = np.flatnonzero(usual)[live].tolist()
-        series = [one for row in chosen if (one := found[row]) is not None]
-        door.add_columns(series, times_ms[live], values[live])
-        for row in np.flatnonzero(~usual).tolist():
-            self._series(body, int(starts[row]), int(ends[row]), door)
+        listed, list_ends, behind = _chain(body, at)
+        if not listed:
+            return at
+        starts, ends = np.array(listed), np.array(list_ends)
+        sizes = _sample_sizes(words, starts, ends)
+        keys = [body[a:b] for a, b in zip(listed, (ends - sizes).tolist(), strict=True)]
+        found = [self._known.get(key) for key in keys]
+        usual = sizes > 0
+        for row, one in enumerate(found):
+            if one is None and usual[row]:
+                found[row] = one = self._defined(keys[row], door)
+                usual[row] = one is not None
+        done = 0
+        for row in [*np.flatnonzero(~usual).tolist(), len(found)]:
+            if row > done:
+                series = [one for one in found[done:row] if one is not None]
+                ids = np.fromiter((one.series_id for one in series), np.uint64, len(series))
+                run = Run(series, ids, ends[done:row], sizes[done:row] == VALUED)
+                _add(run, words, door)
+                self._learn(octets, run, at if done == 0 else list_ends[done - 1], keys[done:row])
+            if row < len(found):
+                self._series(body, listed[row], list_ends[row], door)
+            done = row + 1
+        return behind
+
+    def _learn(self, octets: np.ndarray, run: Run, begin: int, keys: list[bytes]) -> None:
+        if len(keys) < _LEARNED_MIN:
+            return
+        entry = self._tape.learn(octets, run, begin)
+        if entry is not None:
+            if entry == 0:
+                self._entries.clear()
+            self._entries.update(zip(keys, range(entry, entry + len(keys)), strict=True))
+
+    def _defined(self, labels: bytes, door: Door) -> Series | None:
+        """Return the series of these bytes, None where they are not labels alone or not good ones."""
+        try:
+            pairs: Iterable[tuple[str, str]] | None = _short_labels(labels, 0, len(labels))
+            if pairs is None:
+                if any(number != 1 or wire != 2 for number, wire, _, _ in _fields(labels, 0, len(labels))):
+                    return None
+                pairs = _any_labels(labels, 0, len(labels))
+            return self._remember(labels, _define(pairs, door))
+        except DataError:
+            return None
+
+    def _remember(self, key: bytes, series: Series) -> Series:
+        if len(self._known) >= KNOWN_MAX:
+            self._known.clear()
+        self._known[key] = series
+        return series
 
     def _series(self, body: bytes, start: int, end: int, door: Door) -> None:
-        labels_end, samples = start, []
+        labels_end, samples, histograms = start, [], 0
         for number, wire, a, b in _fields(body, start, end):
             if number == 1 and wire == 2:
                 labels_end = b
             elif number == 2 and wire == 2:
                 samples.append((a, b))
+            elif number == 4 and wire == 2:
+                histograms += 1
         key = body[start:labels_end]
         in_order = all(a >= labels_end for a, _ in samples)
         series = self._known.get(key) if in_order else None
         if series is None:
             try:
-                series = _define(body, start, labels_end, door)
+                series = _define(_any_labels(body, start, labels_end), door)
             except DataError as error:
                 for _ in samples or (0,):
                     door.refuse(str(error))
                 return
-            if in_order:
-                if len(self._known) >= KNOWN_MAX:
-                    self._known.clear()
-                self._known[key] = series
+            if in_order and not histograms:
+                self._remember(key, series)
+        for _ in range(histograms):
+            door.refuse(f"cannot take native histograms ({series.metric[:80]!r}): write classic buckets as well")
         for a, b in samples:
             value, at_ms, stale = _sample(body, a, b)
             if not stale:
                 door.add(series, at_ms, value)
 
 
-def _chain(body: bytes) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return (starts, ends, position behind them), int64[n], of the time series that the body begins with.
+def _add(run: Run, words: np.ndarray, door: Door) -> None:
+    """Take in the samples at the ends of these series; staleness markers add none."""
+    values, times_ms = _columns(words, run.ends, run.valued)
+    live = values.view(np.uint64) != _STALE
+    if live.all():
+        door.add_columns(run.series, run.ids, times_ms, values)
+        return
+    chosen = np.flatnonzero(live)
+    door.add_columns([run.series[row] for row in chosen.tolist()], run.ids[chosen], times_ms[chosen], values[chosen])
+
+
+def _chain(body: bytes, at: int, most: int = 1 << 60) -> tuple[list[int], list[int], int]:
+    """Return (starts, ends, position behind them) of the time series from ``at`` on.
 
     It stops at whatever is not a time series of at most 16 KiB that lies whole within the body.
     """
     starts: list[int] = []
     ends: list[int] = []
-    at, size = 0, len(body)
-    while at + 2 < size and body[at] == 0x0A:
+    size = len(body)
+    while at + 2 < size and body[at] == 0x0A and len(starts) < most:
         length, start = body[at + 1], at + 2
         if length > 127:
             if body[start] > 127:
@@ -102,35 +189,41 @@ def _chain(body: bytes) -> tuple[np.ndarray, np.ndarray, int]:
         starts.append(start)
         ends.append(end)
         at = end
-    return np.array(starts, np.int64), np.array(ends, np.int64), at
+    return starts, ends, at
 
 
-def _sample_sizes(octets: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def _words(body: bytes) -> np.ndarray:
+    """Return the eight bytes from each position on as a number, uint64[len - 7], without a copy."""
+    return np.ndarray((max(len(body) - 7, 0),), "<u8", body if len(body) > 7 else bytes(8), strides=(1,))
+
+
+def _sample_sizes(words: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Return by time series the bytes of the sample it seems to end with, int64[n]: 18, 9 for a zero, 0 for neither.
 
     It ends with a sample for sure where the bytes before it are whole labels. Protobuf leaves a value of zero out.
     """
-
-    def behind(back: int) -> np.ndarray:
-        return octets[np.maximum(ends - back, 0)]
-
-    timed = (behind(7) == 0x10) & (behind(1) < 128)
-    for back in range(2, 7):
-        timed &= behind(back) > 127
     sizes = np.zeros(len(starts), np.int64)
-    zero = timed & (ends - starts >= _ZERO_SIZE) & (behind(9) == 0x12) & (behind(8) == 0x07)
-    full = timed & (ends - starts >= _SAMPLE_SIZE) & (behind(18) == 0x12) & (behind(17) == 0x10) & (behind(16) == 0x09)
-    sizes[zero] = _ZERO_SIZE
-    sizes[full] = _SAMPLE_SIZE
+    for length, head in ((ZERO, 0x100712), (VALUED, 0x091012)):
+        rows = np.flatnonzero(ends - starts >= length)
+        last = words[ends[rows] - 8] >> np.uint64(8)  # tag and six octets of the time
+        timed = (last & np.uint64(0x808080808080FF)) == 0x00808080808010
+        begins = words[ends[rows] - length] & np.uint64(0xFFFFFF)
+        sizes[rows[timed & (begins == head)]] = length
     return sizes
 
 
-def _columns(octets: np.ndarray, ends: np.ndarray, has_value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _columns(words: np.ndarray, ends: np.ndarray, valued: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (float64 values, int64 ms) of samples of the usual lengths that end at these positions."""
-    values = np.zeros(len(ends))
-    values[has_value] = octets[(ends[has_value] - 15)[:, None] + np.arange(8)].copy().view("<f8")[:, 0]
-    sevens = octets[(ends - 6)[:, None] + np.arange(6)].astype(np.int64) & 127
-    return values, (sevens << (7 * np.arange(6))).sum(1)
+    if valued.all():
+        values = words[ends - 15].view(np.float64)
+    else:
+        values = np.zeros(len(ends))
+        values[valued] = words[ends[valued] - 15].view(np.float64)
+    octets = words[ends - 8] >> np.uint64(16)
+    times_ms = octets & np.uint64(0x7F)
+    for number in range(1, 6):
+        times_ms |= (octets >> np.uint64(number)) & np.uint64(0x7F << 7 * number)
+    return values, times_ms.view(np.int64)
 
 
 def _sample(body: bytes, start: int, end: int) -> tuple[float, int, bool]:
@@ -145,20 +238,43 @@ def _sample(body: bytes, start: int, end: int) -> tuple[float, int, bool]:
     return value, at_ms, stale
 
 
-def _define(body: bytes, start: int, end: int, door: Door) -> Series:
+def _define(pairs: Iterable[tuple[str, str]], door: Door) -> Series:
     labels: dict[str, str] = {}
-    for number, wire, a, b in _fields(body, start, end):
-        if number != 1 or wire != 2:
-            continue
-        pair = {n: body[x:y] for n, w, x, y in _fields(body, a, b) if w == 2}
-        try:
-            name, value = pair.get(1, b"").decode(), pair.get(2, b"").decode()
-        except UnicodeDecodeError as error:
-            raise DataError(f"cannot read a label: {error}") from error
+    for name, value in pairs:
         if name in labels:
             raise DataError(f"cannot use label {name[:40]!r}: it is there twice")
         labels[name] = value
     return door.series(labels.pop("__name__", ""), labels)
+
+
+def _short_labels(body: bytes, at: int, end: int) -> list[tuple[str, str]] | None:
+    """Return the labels where all are as they mostly are: name, then value, together under 128 bytes."""
+    out: list[tuple[str, str]] = []
+    while at < end:
+        if at + 6 > end or body[at] != 0x0A or body[at + 2] != 0x0A:
+            return None
+        behind, value_at = at + 2 + body[at + 1], at + 4 + body[at + 3]
+        if body[at + 1] > 127 or behind > end or value_at + 2 > behind or body[value_at] != 0x12:
+            return None
+        if value_at + 2 + body[value_at + 1] != behind:
+            return None
+        out.append((_text(body[at + 4 : value_at]), _text(body[value_at + 2 : behind])))
+        at = behind
+    return out
+
+
+def _any_labels(body: bytes, start: int, end: int) -> Iterator[tuple[str, str]]:
+    for number, wire, a, b in _fields(body, start, end):
+        if number == 1 and wire == 2:
+            pair = {n: body[x:y] for n, w, x, y in _fields(body, a, b) if w == 2}
+            yield _text(pair.get(1, b"")), _text(pair.get(2, b""))
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise DataError(f"cannot read a label: {error}") from error
 
 
 def _fields(body: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:

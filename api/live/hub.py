@@ -12,7 +12,7 @@ import msgspec
 from api.live.cursor import Positions, encode_cursor
 from api.live.message import Filter, LiveMessage, messages_of
 from log.base import Log, Record
-from schemas.batch import decode_batch
+from schemas.batch import decode_batch, may_define
 from schemas.series import Series
 from schemas.topics import ALERTS, ROLLUPS, SAMPLES, VERDICTS
 
@@ -95,7 +95,7 @@ class Hub:
     def messages(self, record: Record, at: Positions) -> list[LiveMessage]:
         """Return a record's messages with the cursor behind it; an unreadable one is counted."""
         try:
-            if record.topic == SAMPLES:
+            if record.topic == SAMPLES and may_define(record.value):
                 self._hear(record)
             if not self._subscribers and at is self.at:
                 return []

@@ -23,18 +23,29 @@ class DoorRoutes:
         self._context = context
         self._remote_write = RemoteWrite()
 
-    async def _take(self, request: Request, parse: Callable[[bytes, Door], Parsed], encoding: str) -> Parsed:
-        """Read, parse, and put on the log what could be read; it is durable when this returns."""
+    async def _take(
+        self, request: Request, parse: Callable[[bytes, Door], Parsed], encoding: str, *, by_content: bool = False
+    ) -> Parsed:
+        """Read, parse, and put on the log what could be read; it is durable when this returns.
+
+        by_content : a request of the same samples is a repeat, not only one of the same bytes.
+        """
         settings = self._context.settings
         now_ms = self._context.now_ms()
         async with self._context.admitted(request) as raw:
             body = decompressed(raw, encoding, settings.body_max)
             door = Door(entity_labels=settings.entity_labels, now_ms=now_ms, future_ms=settings.future_ms)
-            return await self._context.publish(request, parse(body, door), body)
+            parsed = parse(body, door)
+            return await self._context.publish(request, parsed, parsed.content() if by_content else body)
 
     async def remote_write(self, request: Request) -> Response:
         """204; 400 where nothing could be taken, so that Prometheus does not send it for ever."""
-        parsed = await self._take(request, self._remote_write.parse, request.headers.get("content-encoding", "snappy"))
+        parsed = await self._take(
+            request,
+            self._remote_write.parse,
+            request.headers.get("content-encoding", "snappy"),
+            by_content=True,  # all of it is in the samples, which are a fraction of the bytes
+        )
         _refuse_if_empty(parsed)
         return Response(status_code=204)
 

@@ -12,7 +12,7 @@ import msgspec
 from log.base import Log, Record
 from schemas.alert import Alert, Notification
 from schemas.topics import ALERTS, VERDICTS
-from schemas.verdict import Verdict, decode_verdicts
+from schemas.verdict import VerdictInShort, decode_verdicts_in_short
 from store.alerts import AlertTables
 from store.repository import Repository
 from stream.alerts.deliver import Deliverer
@@ -63,14 +63,14 @@ class PartitionAlerter:
                     continue
                 self._offset = record.offset + 1
                 try:
-                    verdicts = decode_verdicts(record.value)
+                    verdicts = decode_verdicts_in_short(record.value)
                 except msgspec.MsgspecError:
                     self.counters["unreadable_records"] += 1
                     continue
                 for verdict in verdicts:
                     self._step(verdict)
 
-    def _step(self, verdict: Verdict) -> None:
+    def _step(self, verdict: VerdictInShort) -> None:
         key = fingerprint(verdict.entity, verdict.rollup)
         known = self._alerts.get(key)
         if verdict.end < self._now_ms() - HISTORY_MS:

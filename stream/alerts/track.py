@@ -7,7 +7,7 @@ from hashlib import blake2b
 import msgspec
 
 from schemas.alert import ALERT_NAME, Alert
-from schemas.verdict import Verdict
+from schemas.verdict import VerdictInShort
 from stream.alerts.settings import AlertSettings
 
 FLAPS = 3  # fired so often within FLAP_MS, it takes FLAP_FACTOR times as many clear windows to resolve
@@ -21,7 +21,7 @@ def fingerprint(entity: str, rollup: str) -> str:
     return blake2b(f"{ALERT_NAME}\0{entity}\0{rollup}".encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def step(known: Alert | None, verdict: Verdict, settings: AlertSettings) -> Alert | None:
+def step(known: Alert | None, verdict: VerdictInShort, settings: AlertSettings) -> Alert | None:
     """Return the alert after a verdict, None where there is none; windows that were seen, or older, change nothing.
 
     The alert returned is a new object; its ``sequence`` has risen where there is something to tell.
@@ -68,14 +68,14 @@ def expire(alert: Alert, settings: AlertSettings, now_ms: int) -> Alert:
     return msgspec.structs.replace(alert, sequence=alert.sequence + 1, **ended)
 
 
-def _seen(alert: Alert, verdict: Verdict) -> Alert:
+def _seen(alert: Alert, verdict: VerdictInShort) -> Alert:
     alert = msgspec.structs.replace(alert, window_end_ms=verdict.end)
     if alert.state != "resolved":
         alert.anomaly_score, alert.p_incident, alert.verdict_id = verdict.anomaly_score, verdict.p_incident, verdict.id
     return alert
 
 
-def _fire(alert: Alert, verdict: Verdict, settings: AlertSettings) -> None:
+def _fire(alert: Alert, verdict: VerdictInShort, settings: AlertSettings) -> None:
     alert.state, alert.streak, alert.ended_ms = "firing", 0, None
     alert.sequence += 1
     alert.fired_ms = [ms for ms in alert.fired_ms if ms > verdict.end - FLAP_MS] + [verdict.end]

@@ -46,6 +46,24 @@ def test_records_come_back_in_order_after_reopening(log):
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=300), st.integers(0, 300), st.integers(1, 50))
+def test_any_offset_is_read_the_same_before_and_after_reopening(tmp_path_factory, values, offset, records_max):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded, "SEGMENT_BYTES", 500)
+        patch.setattr(embedded, "RECENT_BYTES", 200)
+        patch.setattr(embedded, "RECENT_RECORDS", 20)
+        log = EmbeddedLog(str(tmp_path_factory.mktemp("log")))
+        log.open()
+        log.create_topic("t", 1)
+        for value in values:
+            log.append_now("t", 0, value, value[:1] or None)
+        recent = log.read_now("t", 0, offset, records_max=records_max, bytes_max=150)
+        log = reopened(log)
+        assert recent == log.read_now("t", 0, offset, records_max=records_max, bytes_max=150)
+        log.close()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.binary(max_size=40), min_size=1, max_size=300), st.integers(0, 300), st.integers(1, 50))
 def test_any_offset_can_be_read_over_many_segments(tmp_path_factory, values, offset, records_max):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedded, "SEGMENT_BYTES", 500)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.batch import columns, decode_batch, encode_batch, make_batch
+from schemas.batch import columns, decode_batch, encode_batch, make_batch, may_define
 from schemas.series import make_series, partition_of, series_id
 
 texts = st.text(max_size=8)
@@ -22,6 +22,16 @@ def test_batch_round_trip():
     read = decode_batch(encode_batch(batch))
     assert read == batch
     assert columns(read).values.tolist() == [0.93]
+
+
+def test_a_record_without_definitions_is_told_without_decoding_it():
+    one = np.array([1])
+    for series in ([], [make_series("web-1", "cpu")], [make_series(f"h{i}", "cpu") for i in range(70_000)]):
+        assert may_define(encode_batch(make_batch(series, one, one, one))) == bool(series)
+
+
+def test_ids_are_those_that_are_stored_already():
+    assert series_id("web-1", "cpu", {"core": "0", "é": "\ud800"}) == 2749565748379646893
 
 
 def test_key_escapes_what_would_break_out_of_it():

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from log.base import Record
 from log.kafka_options import KafkaOptions
-from log.kafka_topics import RECORD_BYTES_MAX, prepare
+from log.kafka_topics import BATCH_BYTES, FETCH_BYTES, RECORD_BYTES_MAX, prepare
 from schemas.errors import SinkError, SourceError
 
 READ_TIMEOUT_S = 10
@@ -34,7 +34,7 @@ class KafkaLog:
             bootstrap_servers=self._servers,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            max_partition_fetch_bytes=RECORD_BYTES_MAX,
+            max_partition_fetch_bytes=FETCH_BYTES,
             fetch_max_wait_ms=500,
             **self._options.client(),
         )
@@ -46,6 +46,7 @@ class KafkaLog:
             enable_idempotence=True,
             linger_ms=2,
             max_request_size=RECORD_BYTES_MAX,
+            max_batch_size=BATCH_BYTES,
             compression_type="zstd",
             **self._options.client(),
         )

@@ -13,6 +13,7 @@ import faust
 from log.base import Log
 from log.fetch import fetch_topic
 from log.kafka_options import KafkaOptions
+from log.kafka_topics import FETCH_BYTES
 from log.open import faust_url
 from schemas.topics import EVENTS_JSON, ROLLUPS, SAMPLES, VERDICTS
 from store.repository import Repository
@@ -74,7 +75,7 @@ class StreamWorker:
             broker_rebalance_timeout=10,
             broker_request_timeout=20,
             consumer_auto_offset_reset="earliest",
-            consumer_max_fetch_size=64 << 20,
+            consumer_max_fetch_size=FETCH_BYTES,
         )
         self.app.foreshock_positions = self._position  # type: ignore[attr-defined]
         self.app.on_partitions_revoked.connect(self._give_up)  # type: ignore[arg-type]

@@ -1,11 +1,14 @@
 """Topics on real brokers: as they are made, and what is said of an administrator's."""
 
+import os
+
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from log.kafka import KafkaLog
 from log.kafka_options import KafkaOptions
+from log.kafka_topics import FETCH_BYTES
 from schemas.errors import SinkError
 
 
@@ -45,3 +48,25 @@ async def test_topics_are_made_for_three_brokers_and_an_administrators_wrong_one
         assert "topic 'stops': it has 2 partitions; want 4" in said and "min.insync.replicas=2 of 2" in said
     finally:
         await admin.close()
+
+
+@pytest.mark.cluster
+async def test_a_record_larger_than_a_fetch_is_read_whole_between_small_ones(services):
+    log = KafkaLog(services["FORESHOCK_BROKER_URL"])
+    await log.start()
+    try:
+        await log.create_topics({"large": 1})
+        large = os.urandom(3 * FETCH_BYTES)
+        sent = [b"before", large, b"after"]
+        for value in sent:
+            await log.append("large", 0, value)
+        read, tailed = [], []
+        while len(read) < len(sent):
+            read += [record.value for record in await log.read("large", 0, len(read))]
+        async for records in log.tail({("large", 0): 0}):
+            tailed += [record.value for record in records]
+            if len(tailed) == len(sent):
+                break
+        assert read == tailed == sent
+    finally:
+        await log.stop()

@@ -258,9 +258,10 @@ class Engine:
         self.counters = Counters(*state["counts"])
         self._last_start = state["last_start"]
         self.labels.restore(state["labels"])
-        for name in ("unusual", "budget", "risk_budget"):
+        self.unusual.restore(state["unusual"])
+        for name in ("budget", "risk_budget"):
             for key, value in state[name].items():
-                setattr(getattr(self, name), key, tuple(value) if key == "shape" else value)
+                setattr(getattr(self, name), key, value)
         self.signatures.restore(state["signatures"])
         self.sequences.restore(state["sequences"])
         self.ring.restore(state["ring"], entries, 1 + len(self.settings.horizons_ms), 1 + self.settings.middle)

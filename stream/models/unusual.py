@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from stream.models.base import grown
+from stream.models.beyond import RARE, Beyond
 
 DAY_MS = 86_400_000
 SEASON_BINS = 48
@@ -17,9 +18,11 @@ CLIP = 12.0
 # before it.
 LONG_WEIGHT = 0.3
 FRESH = 0.3
-# An entity's surprise so many deviations above its mean scores one half, and each further one adds so much log-odds.
-MIDDLE = 3.0
-STEEPNESS = 1.2
+# The score's log-odds: so much a deviation of an entity's surprise from its mean, and one a unit by which metrics are
+# rarer than RARE, over the last few windows. Together they reach one half at MIDDLE.
+STEEPNESS = 0.24
+SUDDEN = 0.5
+MIDDLE = 2.7
 FIELDS = ("seen", "fast", "slow", "noise", "spread", "last")
 
 
@@ -33,8 +36,8 @@ class Residuals:
     long: np.ndarray
     surprise: np.ndarray
     score: np.ndarray  # [E]
-    slope: np.ndarray  # [E], log-odds of the score a unit of summed surprise
-    base: np.ndarray  # [E], log-odds of the score without any surprise in this window
+    shares: np.ndarray  # [E, M], of the score's log-odds, and what they leave of it: the past and the usual
+    base: np.ndarray  # [E]
     ready: np.ndarray  # bool[E]
     rarity: np.ndarray | None = None  # [E, M], of sequences (see sequence.py)
     by_rarity: np.ndarray | None = None  # bool[E], whether the score is that of sequences
@@ -42,7 +45,8 @@ class Residuals:
 
 class Unusual:
     """Levels and deviations by exponential forgetting over spans of time: minutes (fast), days (slow), and a baseline
-    by time of day once two days are known. An entity's residuals together are compared with its own past."""
+    by time of day once two days are known. An entity's residuals together are compared with its own past, and each
+    alone too (``beyond``): the first says that much is somewhat off, the second that something is as never before."""
 
     FAST_MS = 20 * 60_000
     SLOW_MS = 8 * DAY_MS
@@ -59,6 +63,8 @@ class Unusual:
         self.mean = np.zeros(0)
         self.deviation = np.zeros(0)
         self.memory = np.zeros(0)
+        self.sudden = np.zeros(0)
+        self.beyond = Beyond(window_ms)
 
     def grow(self, entities: int, metrics: int) -> None:
         if self.shape == (entities, metrics):
@@ -68,8 +74,9 @@ class Unusual:
             setattr(self, name, grown(getattr(self, name), self.shape, 0.0))
         self.season = grown(self.season, (SEASON_BINS, *self.shape), 0.0)
         self.season_days = grown(self.season_days, (SEASON_BINS, *self.shape), 0.0)
-        for name in ("windows", "mean", "deviation", "memory"):
+        for name in ("windows", "mean", "deviation", "memory", "sudden"):
             setattr(self, name, grown(getattr(self, name), (entities,), 0.0))
+        self.beyond.grow(entities, metrics)
 
     def step(self, rows: np.ndarray, x: np.ndarray, day_ms: int, learn: np.ndarray) -> Residuals:
         """Score the window's values x[len(rows), M] against the past, then learn them where ``learn``."""
@@ -87,8 +94,10 @@ class Unusual:
         short = np.where(known, (value - fast) / (noise + 0.1 * spread + floor), 0.0)
         long = np.where(known, (value - slow) / (spread + floor), 0.0)
         off = np.where(known & trusted, (value - baseline) / (spread + floor), long)
-        short, long, off = (np.clip(z, -CLIP, CLIP) for z in (short, long, off))
         size = np.where(np.abs(off) < np.abs(long), off, long)
+        update = there & learn[:, None]
+        rarity = self.beyond.step(rows, np.abs(size), known, update)
+        short, size = np.clip(short, -CLIP, CLIP), np.clip(size, -CLIP, CLIP)
         trust = np.minimum(seen / 30.0, 1.0)
         surprise = trust * (np.log1p(short**2 / 9) + LONG_WEIGHT * np.log1p(size**2 / 9))
         count = np.maximum(there.sum(1), 1)
@@ -96,16 +105,18 @@ class Unusual:
 
         windows = self.windows[rows]
         memory = (1 - FRESH) * self.memory[rows] + FRESH * raw
-        past = (memory - self.mean[rows]) / (self.deviation[rows] + 0.1)
-        ready = windows >= 60
-        score = np.where(ready, 1.0 / (1.0 + np.exp(-np.clip(STEEPNESS * (past - MIDDLE), -30, 30))), 0.0)
-        expected = np.where(trusted, baseline, fast)
         scale = STEEPNESS / (self.deviation[rows] + 0.1)
-        slope = FRESH * scale / np.sqrt(count)
-        base = ((1 - FRESH) * self.memory[rows] - self.mean[rows]) * scale - STEEPNESS * MIDDLE
-        residuals = Residuals(x, np.where(seen > 0, expected, np.nan), short, size, surprise, score, slope, base, ready)
+        excess = SUDDEN * np.maximum(rarity - RARE, 0.0)
+        sudden = (1 - SUDDEN) * self.sudden[rows] + excess.sum(1)
+        ready = windows >= 60
+        odds = (memory - self.mean[rows]) * scale + sudden - MIDDLE
+        score = np.where(ready, 1.0 / (1.0 + np.exp(-np.clip(odds, -30, 30))), 0.0)
+        expected = np.where(trusted, baseline, fast)
+        shares = excess + surprise * (FRESH * scale / np.sqrt(count))[:, None]
+        base = ((1 - FRESH) * self.memory[rows] - self.mean[rows]) * scale + (1 - SUDDEN) * self.sudden[rows] - MIDDLE
+        expected = np.where(seen > 0, expected, np.nan)
+        residuals = Residuals(x, expected, short, size, surprise, score, shares, base, ready)
 
-        update = there & learn[:, None]
         first = update & (seen == 0)
         a_fast = np.maximum(self._rate(self.FAST_MS), 1 / (seen + 1))
         a_slow = np.maximum(self._rate(self.SLOW_MS), 1 / (seen + 1))
@@ -130,7 +141,7 @@ class Unusual:
             fresh = baseline + weight * (value - baseline)
             self.season[cell][rows] = np.where(update, fresh, baseline)
             self.season_days[cell][rows] = np.where(update, days + share, days)
-        self.memory[rows] = memory
+        self.memory[rows], self.sudden[rows] = memory, sudden
         rate = np.maximum(self._rate(self.SLOW_MS), 1 / (windows + 1))
         kept = np.where(windows > 20, np.minimum(memory, self.mean[rows] + 6 * self.deviation[rows] + 0.5), memory)
         self.deviation[rows] = np.where(
@@ -144,11 +155,18 @@ class Unusual:
 
     def shares(self, residuals: Residuals, row: int) -> tuple[np.ndarray, float]:
         """Return each metric's share of the score's log-odds, float64[M], and the rest: together they sum to it."""
-        return residuals.surprise[row] * residuals.slope[row], float(residuals.base[row])
+        return residuals.shares[row], float(residuals.base[row])
 
     def _rate(self, span_ms: int) -> float:
         return float(1 - np.exp(-self.window_ms / max(span_ms, 5 * self.window_ms)))
 
     def state(self) -> dict[str, Any]:
-        names = (*FIELDS, "season", "season_days", "windows", "mean", "deviation", "memory")
-        return {"shape": list(self.shape), **{name: getattr(self, name) for name in names}}
+        names = (*FIELDS, "season", "season_days", "windows", "mean", "deviation", "memory", "sudden")
+        arrays = {name: getattr(self, name) for name in names}
+        return {"shape": list(self.shape), "beyond": self.beyond.state(), **arrays}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.beyond.restore(state["beyond"])
+        self.shape = tuple(state["shape"])
+        for name in state.keys() - {"beyond", "shape"}:
+            setattr(self, name, state[name])

@@ -1,0 +1,78 @@
+"""How rare it is that a metric is so far off, lately and ever: from counts of how far off it was before.
+
+Of each metric of each entity the distances from its usual level are counted in bins of their logarithm, twice: with
+forgetting over a day, and over weeks. The rarity is -ln of the share of past windows that were at least as far off, the
+mean over the two memories: what happens every night is common lately, what happened once last month is common ever. It
+needs no shape of distribution, so a disk whose writes come in bursts and a memory that never moves compare; beyond
+everything seen it stays finite, so one metric can never drown the others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stream.models.base import grown
+
+BINS = 24
+LOWEST = 0.25  # distances below it share the first bin; each bin is half an octave wide, the last one is open
+MEMORIES_MS = (86_400_000, 16 * 86_400_000)  # half-lives
+HALF_LIFE_MIN = 500  # windows: in fewer nothing can be rare
+# A metric counts from this rarity on: one window in e^6, 400. Chosen on the eight development machines (see
+# docs/models.md); 5.5 and 6.5 do nearly as well.
+RARE = 6.0
+_GAIN_MAX = 1e6
+
+
+class Beyond:
+    """Counts, float32[memories, entities, metrics, BINS]: how many windows were in each bin or a higher one.
+
+    Instead of fading the counts, newer windows weigh more, by each entity's ``gain``; both are scaled down together
+    before they grow out of precision.
+    """
+
+    def __init__(self, window_ms: int) -> None:
+        lives = [max(span_ms / window_ms, HALF_LIFE_MIN) for span_ms in MEMORIES_MS]
+        self._growth = [2.0 ** (1.0 / life) for life in lives]
+        self.counts = np.zeros((len(lives), 0, 0, BINS), np.float32)
+        self.gain = np.ones((len(lives), 0))
+
+    def grow(self, entities: int, metrics: int) -> None:
+        self.counts = grown(self.counts, (len(self._growth), entities, metrics, BINS), 0.0)
+        self.gain = grown(self.gain, (len(self._growth), entities), 1.0)
+
+    def step(self, rows: np.ndarray, distance: np.ndarray, there: np.ndarray, learn: np.ndarray) -> np.ndarray:
+        """Return the rarity float64[n, M] of each distance >= 0, 0 where not ``there``; then count those to ``learn``.
+
+        there, learn : bool[n, M].
+        """
+        place = np.minimum(2 * np.log2(np.maximum(distance, LOWEST) / LOWEST), BINS - 1.0)
+        cell = place.astype(np.intp)
+        within = place - cell
+        rarity = np.zeros(distance.shape)
+        one = np.arange(BINS) <= cell[..., None]
+        own, metric = rows[:, None], np.arange(distance.shape[1])[None]
+        for k, growth in enumerate(self._growth):
+            counts, gain = self.counts[k], self.gain[k][rows][:, None]
+            above = counts[own, metric, cell]
+            higher = np.where(cell + 1 < BINS, counts[own, metric, np.minimum(cell + 1, BINS - 1)], 0.0)
+            reached = above - within * (above - higher)
+            rarity -= np.log((reached + 0.5 * gain) / (counts[own, metric, 0] + gain))
+            counts[rows] += np.where(learn[..., None] & one, gain[..., None], 0.0).astype(np.float32)
+            self._turn(k, rows, growth)
+        return np.where(there, rarity / len(self._growth), 0.0)
+
+    def _turn(self, k: int, rows: np.ndarray, growth: float) -> None:
+        gain = self.gain[k]
+        gain[rows] *= growth
+        large = rows[gain[rows] > _GAIN_MAX]
+        if len(large):
+            self.counts[k][large] /= gain[large][:, None, None].astype(np.float32)
+            gain[large] = 1.0
+
+    def state(self) -> dict[str, Any]:
+        return {"counts": self.counts, "gain": self.gain}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.counts, self.gain = state["counts"], state["gain"]

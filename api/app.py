@@ -12,7 +12,6 @@ from starlette.types import ASGIApp
 from api.auth import Guard
 from api.context import Context, json_response
 from api.errors import on_error
-from api.live.socket import LiveSocket
 from api.openapi import describe
 from api.routes.alerts import AlertRoutes
 from api.routes.doors import DoorRoutes
@@ -33,7 +32,6 @@ def build_app(context: Context) -> ASGIApp:
     doors = DoorRoutes(context)
     incidents, health = IncidentRoutes(context), HealthRoutes(context)
     hooks, alerts = IncidentHooks(context, incidents), AlertRoutes(context)
-    live = LiveSocket(context.hub, context.log)
 
     async def openapi(_: Request) -> Response:
         return json_response(describe())
@@ -71,7 +69,7 @@ def build_app(context: Context) -> ASGIApp:
         Route("/healthz", health.healthz),
         Route("/readyz", health.readyz),
         Route("/metrics", health.metrics),
-        WebSocketRoute("/api/v1/live", live.serve),
+        WebSocketRoute("/api/v1/live", context.live.serve),
     ]
     if context.settings.page is not None:
         page = PageRoutes(context.settings.page)

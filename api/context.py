@@ -18,7 +18,7 @@ from api.auth import Tokens, token_name
 from api.ingest.admission import Admission, Limits
 from api.ingest.parsed import Parsed
 from api.ingest.publisher import Publisher
-from api.live.hub import Hub
+from api.live.socket import LiveSocket
 from log.base import Log
 from store.alerts import AlertTables
 from store.incidents import IncidentTable
@@ -62,7 +62,7 @@ class Context:
     period_of: Callable[[int], str]
     telemetry: Callable[[], list[Gauge]]
     not_ready: Callable[[], list[str]]
-    hub: Hub
+    live: LiveSocket
     admission: Admission = field(init=False)
     publisher: Publisher = field(init=False)
     verdicts: VerdictTable = field(init=False)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 
-FIGURES = {"windows": "bench.windows", "events": "bench.user_events", "remote_write": "bench.remote_write"}
+FIGURES = {
+    "windows": "bench.windows",
+    "fanout": "bench.fanout",
+    "events": "bench.user_events",
+    "remote_write": "bench.remote_write",
+}
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 import ssl
@@ -19,7 +20,9 @@ from api.auth import parse_token, read_tokens
 from api.context import ApiSettings, Context, Gauge
 from api.ingest.admission import Limits
 from api.ingest.json_samples import parse_json_record
+from api.live.connection import Connection
 from api.live.hub import LIVE_TOPICS, Hub
+from api.live.socket import LiveSocket
 from foreshock.settings import Settings, duration_ms
 from log.base import Log
 from log.open import open_log
@@ -41,6 +44,8 @@ logger = logging.getLogger("foreshock")
 
 STREAM, API, COLLECT, ALERTING = "stream", "api", "collect", "alerts"
 SERIES_REFRESH_S = 2.0
+# When everybody comes back at once the kernel holds them, and the event loop takes a few a turn.
+BACKLOG, ACCEPTED_AT_ONCE = 4096, 64
 ADDRESS_FILE = "address"  # in the data folder: where the running process answers
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -156,6 +161,7 @@ class Process:
     async def run(self) -> None:
         """Print ``ready …`` once everything answers. Raises ForeshockError, and RuntimeError for a bug of ours."""
         listener = self._listener() if API in self._roles else None
+        _allow_sockets()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -243,9 +249,11 @@ class Process:
     async def _start_api(
         self, stack: contextlib.AsyncExitStack, log: Log, repository: Repository, listener: socket.socket
     ) -> str:
-        hub = Hub(log, {t: self._topics[t] for t in LIVE_TOPICS}, repository.series.get)
+        hub = Hub(log, {t: self._topics[t] for t in LIVE_TOPICS}, repository.series.get, time.monotonic)
         await hub.open()
+        live = LiveSocket(hub, self._settings.limits.subscribers)
         self._task(stack, "live hub", hub.run())
+        self._task(stack, "live sockets", live.run())
         if STREAM not in self._roles:  # else the stream worker tells of each new series at once
             self._task(stack, "series", _refresh(repository))
         context = Context(
@@ -256,7 +264,7 @@ class Process:
             period_of=stream_settings(self._settings).periods.name,
             telemetry=lambda: telemetry(self._worker, now_ms) if self._worker else [],
             not_ready=lambda: [f"{name} ended" for name, task in self._tasks.items() if task.done()],
-            hub=hub,
+            live=live,
         )
         server = _Server(
             uvicorn.Config(
@@ -265,7 +273,8 @@ class Process:
                 access_log=False,
                 lifespan="off",
                 timeout_graceful_shutdown=1,
-                ws_max_size=1 << 17,
+                ws=Connection,
+                backlog=ACCEPTED_AT_ONCE,
                 ssl_certfile=self._settings.auth.tls_cert or None,
                 ssl_keyfile=self._settings.auth.tls_key or None,
             )
@@ -279,6 +288,8 @@ class Process:
         stack.push_async_callback(end)
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
+        if not serving.done():
+            listener.listen(BACKLOG)
         shown = f"[{self._host}]" if ":" in self._host else self._host
         return f"http{'s' if self._settings.auth.tls_cert else ''}://{shown}:{listener.getsockname()[1]}"
 
@@ -294,6 +305,14 @@ class Process:
                 if isinstance(error, ForeshockError):
                     raise error
                 raise RuntimeError(f"BUG: the {name} ended; the log keeps everything, start again") from error
+
+
+def _allow_sockets() -> None:
+    """Use as many file descriptors as we may have: a websocket is one, and shells give 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _refresh(repository: Repository) -> None:

@@ -144,6 +144,7 @@ class Limits:
     series_per_entity: int = 10_000
     samples_per_s: int = 0  # of one token; 0: as many as the machine takes
     pending: int = 256 * 1024 * 1024  # bytes of request bodies that are worked on at once
+    subscribers: int = 20_000  # live websockets of one process
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ class RollupMessage(msgspec.Struct):
     @property
     def series(self) -> list[Series]:
         """What ``rows`` point to. Most messages of a partition name the same ones: they are read once."""
-        return _series_of(bytes(self.definitions))
+        return series_of(bytes(self.definitions))
 
 
 STATS = ("sum", "min", "max", "mean", "stddev", "first", "last", "p50", "p95", "p99", "rate", "increase")
@@ -109,7 +109,8 @@ _series_decoder = msgspec.msgpack.Decoder(list[Series])
 
 
 @lru_cache(8)
-def _series_of(definitions: bytes) -> list[Series]:
+def series_of(definitions: bytes) -> list[Series]:
+    """Return the series of ``RollupMessage.definitions``."""
     return _series_decoder.decode(definitions)
 
 

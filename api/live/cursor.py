@@ -6,17 +6,23 @@ import re
 
 from schemas.errors import DataError
 
-Positions = dict[tuple[str, int], int]  # (topic, partition) → next offset to read
+# (offset, row): of the record at ``offset`` everything before ``row`` was seen; (offset, 0): nothing of it.
+Position = tuple[int, int]
+Positions = dict[tuple[str, int], Position]  # (topic, partition) → position
 
-CHARACTERS_MAX = 4096
+CHARACTERS_MAX = 32_768
+_PART = re.compile(r"([a-z.]{1,40})\.(\d{1,6})=(\d{1,18})(?:\+(\d{1,9}))?")
 
 
 def encode_cursor(positions: Positions) -> str:
     """
-    >>> encode_cursor({("samples", 0): 12, ("rollups", 0): 3})
-    'samples.0=12,rollups.0=3'
+    >>> encode_cursor({("samples", 0): (12, 0), ("rollups", 0): (3, 40)})
+    'samples.0=12,rollups.0=3+40'
     """
-    return ",".join(f"{topic}.{partition}={offset}" for (topic, partition), offset in positions.items())
+    return ",".join(
+        f"{topic}.{partition}={offset}+{row}" if row else f"{topic}.{partition}={offset}"
+        for (topic, partition), (offset, row) in positions.items()
+    )
 
 
 def decode_cursor(text: object, known: Positions) -> Positions:
@@ -25,9 +31,9 @@ def decode_cursor(text: object, known: Positions) -> Positions:
         raise DataError("cannot use after: want the cursor of a message received before", "bad_cursor")
     positions = dict(known)
     for part in text.split(","):
-        found = re.fullmatch(r"([a-z.]{1,40})\.(\d{1,6})=(\d{1,18})", part)
+        found = _PART.fullmatch(part)
         key = (found[1], int(found[2])) if found else None
         if found is None or key not in known:
             raise DataError(f"cannot use after={text[:60]!r}: want the cursor of a message received before")
-        positions[key] = int(found[3])
+        positions[key] = (int(found[3]), int(found[4] or 0))
     return positions

@@ -1,16 +1,19 @@
-"""The hub: follows the log and hands each message to everybody who wants it; the slow lose messages, nobody waits."""
+"""The hub: follows the log, encodes each message once, and offers it to everybody who wants it; nobody waits."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
 
+from api.live.channel import Channel, Entry, Member
 from api.live.cursor import Positions, encode_cursor
-from api.live.message import Filter, LiveMessage, messages_of
+from api.live.frames import text_frame
+from api.live.history import History
+from api.live.message import Filter, LiveMessage, kind_of
 from log.base import Log, Record
 from schemas.batch import decode_batch, may_define
 from schemas.series import Series
@@ -20,106 +23,178 @@ logger = logging.getLogger("foreshock.api")
 
 LIVE_TOPICS = (SAMPLES, ROLLUPS, VERDICTS, ALERTS)
 HEARD_MAX = 100_000
-QUEUE_MESSAGES_MAX = 2000
-QUEUE_CHARACTERS_MAX = 8_000_000
-
-
-class Subscriber:
-    """A bounded queue of encoded messages. When it is full the oldest half goes, and a gap says so."""
-
-    def __init__(self, wanted: Filter) -> None:
-        self.wanted = wanted
-        self.ready = asyncio.Event()
-        self._queue: deque[str] = deque()
-        self._characters = 0
-        self._missed = 0
-
-    def put(self, text: str) -> None:
-        self._queue.append(text)
-        self._characters += len(text)
-        if len(self._queue) > QUEUE_MESSAGES_MAX or self._characters > QUEUE_CHARACTERS_MAX:
-            for _ in range((len(self._queue) + 1) // 2):
-                self._characters -= len(self._queue.popleft())
-                self._missed += 1
-        self.ready.set()
-
-    def take(self) -> tuple[int, list[str]]:
-        """Return how many messages were lost since the last call, and those that wait."""
-        self.ready.clear()
-        missed, waiting = self._missed, list(self._queue)
-        self._missed, self._characters = 0, 0
-        self._queue.clear()
-        return missed, waiting
+# All channels together hold at most about this for subscribers that are behind; one alone at most CHANNEL_BYTES_MAX.
+KEPT_BYTES_MAX = 256 << 20
+CHANNEL_BYTES_MAX, CHANNEL_BYTES_MIN = 32 << 20, 128 << 10
+WRITES_AT_ONCE = 200  # between two turns of everybody else
+TAKEN_BYTES_AT_ONCE = 128 << 10
+# With thousands of subscribers writing takes a while: pausing as long again, up to a limit, gathers several messages
+# for one write, and leaves the loop to the others. With few it is nothing.
+REST_SHARE, REST_S_MAX = 1.0, 0.15
 
 
 class Hub:
     """``run`` it as a task; ``at`` is where it is on the log."""
 
-    def __init__(self, log: Log, topics: dict[str, int], lookup: Callable[[int], Series | None]) -> None:
-        """topics : name → partitions. lookup : series id → its definition, None for one never heard of."""
-        self._log, self._topics, self._stored = log, topics, lookup
+    def __init__(
+        self,
+        log: Log,
+        topics: dict[str, int],
+        lookup: Callable[[int], Series | None],
+        now_s: Callable[[], float],
+    ) -> None:
+        """topics : name → partitions. lookup : series id → its definition. now_s : a clock that only rises."""
+        self._log, self._topics, self._stored, self._now_s = log, topics, lookup, now_s
         self._heard: dict[int, Series] = {}  # definitions that went by and may not be stored yet
         self.at: Positions = {}
-        self._filters: dict[tuple, Filter] = {}
-        self._subscribers: dict[Filter, set[Subscriber]] = {}
-        self.counters: Counter[str] = Counter()
+        self.history = History(log, self._lookup, now_s)
+        self._channels: dict[tuple, Channel] = {}
+        self._news = asyncio.Event()
+        self._writes = 0  # since others had their turn
+        self._counted: Counter[str] = Counter()
 
     def _lookup(self, series_id: int) -> Series | None:
         return self._stored(series_id) or self._heard.get(series_id)
 
-    def _hear(self, record: Record) -> None:
-        if len(self._heard) > HEARD_MAX:
-            self._heard = {i: s for i, s in self._heard.items() if self._stored(i) is None}
-        self._heard.update((series.series_id, series) for series in decode_batch(record.value).series)
-
     async def open(self) -> None:
         for topic, partitions in self._topics.items():
             for partition in range(partitions):
-                self.at[topic, partition] = (await self._log.offsets(topic, partition))[1]
+                self.at[topic, partition] = ((await self._log.offsets(topic, partition))[1], 0)
 
     async def run(self) -> None:
-        async for records in self._log.tail(dict(self.at)):
+        delivering = asyncio.create_task(self._deliver())
+        following = asyncio.create_task(self._follow())
+        try:
+            await asyncio.wait({delivering, following}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (delivering, following):
+                if task.done():
+                    task.result()
+        finally:
+            for task in (delivering, following):
+                task.cancel()
+            await asyncio.gather(delivering, following, return_exceptions=True)
+
+    # -- from the log
+
+    async def _follow(self) -> None:
+        async for records in self._log.tail({key: offset for key, (offset, _) in self.at.items()}):
             for record in records:
-                self._take(record)
+                await self._take(record)
             await asyncio.sleep(0)
 
-    def _take(self, record: Record) -> None:
-        self.at[record.topic, record.partition] = record.offset + 1
-        for message in self.messages(record, self.at):
-            for wanted, subscribers in self._subscribers.items():
-                if wanted.wants(message) and (text := message.text(wanted)) is not None:
-                    self.counters["live_messages"] += len(subscribers)
-                    for subscriber in subscribers:
-                        subscriber.put(text)
+    async def _take(self, record: Record) -> None:
+        key = (record.topic, record.partition)
+        if (record.topic != SAMPLES or self._hear(record)) and self._wanted(record):
+            self.history.remember(record)
+            messages = self.history.messages(record)
+            size = 0
+            for number, message in enumerate(messages):
+                more = number + 1 < len(messages)
+                self.at[key] = (record.offset, messages[number + 1].row) if more else (record.offset + 1, 0)
+                size += self._add(message)
+                if size > TAKEN_BYTES_AT_ONCE:
+                    size = 0
+                    self._news.set()
+                    await asyncio.sleep(0)
+            self._news.set()
+        self.at[key] = (record.offset + 1, 0)
 
-    def messages(self, record: Record, at: Positions) -> list[LiveMessage]:
-        """Return a record's messages with the cursor behind it; an unreadable one is counted."""
+    def _wanted(self, record: Record) -> bool:
+        if not self._channels:
+            return False
         try:
-            if record.topic == SAMPLES and may_define(record.value):
-                self._hear(record)
-            if not self._subscribers and at is self.at:
-                return []
-            return list(messages_of(record, encode_cursor(at), self._lookup))
+            kind = kind_of(record)
+        except msgspec.MsgspecError:
+            return True  # it is counted where it is read
+        return any(channel.wanted.wants_type(*kind) for channel in self._channels.values())
+
+    def _hear(self, record: Record) -> bool:
+        """Note the definitions in a record of samples; return whether it could be read."""
+        if not may_define(record.value):
+            return True
+        if len(self._heard) > HEARD_MAX:
+            self._heard = {i: s for i, s in self._heard.items() if self._stored(i) is None}
+        try:
+            self._heard.update((series.series_id, series) for series in decode_batch(record.value).series)
         except (msgspec.MsgspecError, ValueError):
-            self.counters["unreadable_records"] += 1
-            return []
+            self._counted["unreadable_records"] += 1
+            return False
+        return True
 
-    def filter(self, key: tuple) -> Filter:
-        if key not in self._filters:
-            self._filters[key] = Filter(*key)
-        return self._filters[key]
+    def _add(self, message: LiveMessage) -> int:
+        """Put a message into every channel that wants it, the same bytes into all that show the same metrics."""
+        cursor, entries, size = "", dict[tuple[str, ...], Entry | None](), 0
+        for channel in self._channels.values():
+            if not channel.members or not channel.wanted.wants(message):
+                continue
+            metrics = message.metrics_of(channel.wanted)
+            if metrics not in entries:
+                cursor = cursor or encode_cursor(self.at)
+                text = message.text(metrics, cursor)
+                if text is None:
+                    entries[metrics] = None
+                else:
+                    frame = text_frame(text)
+                    entries[metrics] = Entry(frame, cursor, message.type, message.entity, self._now_s())
+                    self._counted["live_encoded"] += 1
+                    size += len(frame)
+            if (entry := entries[metrics]) is not None:
+                channel.add(entry)
+        return size
 
-    def join(self, subscriber: Subscriber) -> None:
-        self._subscribers.setdefault(subscriber.wanted, set()).add(subscriber)
+    # -- to the subscribers
 
-    def leave(self, subscriber: Subscriber) -> None:
-        """Let a subscriber go, its filter too when nobody else wants the same."""
-        those = self._subscribers.get(subscriber.wanted, set())
-        those.discard(subscriber)
-        if not those:
-            self._subscribers.pop(subscriber.wanted, None)
-            self._filters = {key: f for key, f in self._filters.items() if f is not subscriber.wanted}
+    async def _deliver(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            began_s = self._now_s()
+            room = max(CHANNEL_BYTES_MIN, min(CHANNEL_BYTES_MAX, KEPT_BYTES_MAX // max(1, len(self._channels))))
+            for channel in list(self._channels.values()):
+                if channel.waiting:
+                    await self._flush(channel)
+                    channel.trim(self._now_s(), room)
+            await asyncio.sleep(min(REST_S_MAX, REST_SHARE * (self._now_s() - began_s)))
+
+    async def _flush(self, channel: Channel) -> None:
+        members = list(channel.members)
+        for start, end, data in channel.pieces():
+            for first in range(0, len(members), WRITES_AT_ONCE):
+                some = members[first : first + WRITES_AT_ONCE]
+                channel.offer(some, start, end, data)
+                self._writes += len(some)
+                if self._writes >= WRITES_AT_ONCE:
+                    self._writes = 0
+                    await asyncio.sleep(0)
+
+    # -- subscriptions
+
+    def channel(self, key: tuple) -> Channel:
+        """Return the channel of a subscription, made when nobody has it yet; give it back with ``release``."""
+        if key not in self._channels:
+            self._channels[key] = Channel(Filter(*key), encode_cursor(self.at))
+        channel = self._channels[key]
+        channel.users += 1
+        return channel
+
+    def release(self, key: tuple, member: Member | None) -> None:
+        channel = self._channels[key]
+        if member is not None:
+            channel.leave(member)
+        channel.users -= 1
+        if not channel.users:
+            del self._channels[key]
+            self._count(channel)
+
+    def _count(self, channel: Channel) -> None:
+        self._counted["live_messages"] += channel.delivered
+        self._counted["live_gaps"] += channel.gaps
+        self._counted["live_missed"] += channel.missed
+        channel.delivered = channel.gaps = channel.missed = 0
 
     @property
-    def subscriber_count(self) -> int:
-        return sum(len(those) for those in self._subscribers.values())
+    def counters(self) -> dict[str, int]:
+        for channel in self._channels.values():
+            self._count(channel)
+        unreadable = self._counted["unreadable_records"] + self.history.unreadable
+        return {**self._counted, "unreadable_records": unreadable, "live_pieces": self.history.pieces_made}

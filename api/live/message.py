@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ import numpy as np
 from log.base import Record
 from schemas.batch import columns, decode_batch
 from schemas.errors import DataError
-from schemas.rollup import decode_rollup
+from schemas.rollup import RollupMessage, decode_rollup, series_of
 from schemas.series import Series
 from schemas.topics import ALERTS, ROLLUPS, SAMPLES, VERDICTS
 from schemas.verdict import decode_verdicts
@@ -20,19 +21,27 @@ from schemas.verdict import decode_verdicts
 TYPES = ("samples", "rollup", "verdict", "alert")
 PATTERNS_MAX = 200
 _STATS = ("sum", "min", "max", "mean", "stddev", "p50", "p95", "p99", "last", "rate")
+_NAMES = ("count", *_STATS)
+_EVERY = ("*",)
+_TYPE_OF = {SAMPLES: "samples", ROLLUPS: "rollup", VERDICTS: "verdict", ALERTS: "alert"}
 
 
 class Filter:
     """What a subscriber wants; subscribers that want the same share one."""
 
     def __init__(self, entities: tuple[str, ...], metrics: tuple[str, ...], rollups: tuple[str, ...], types: tuple):
+        self.key = (entities, metrics, rollups, types)
         self.metrics, self._entities, self._rollups, self._types = metrics, entities, rollups, types
         self._wanted: dict[str, bool] = {}
 
-    def wants(self, message: LiveMessage) -> bool:
-        if message.type not in self._types:
+    def wants_type(self, type_: str, rollup: str = "") -> bool:
+        """Return whether messages of a type, and of a rollup where it is given, may be wanted."""
+        if type_ not in self._types:
             return False
-        if message.rollup and "*" not in self._rollups and message.rollup not in self._rollups:
+        return not rollup or "*" in self._rollups or rollup in self._rollups
+
+    def wants(self, message: LiveMessage) -> bool:
+        if not self.wants_type(message.type, message.rollup):
             return False
         wanted = self._wanted.get(message.entity)
         if wanted is None:
@@ -66,82 +75,138 @@ def _fits(text: str, patterns: tuple[str, ...]) -> bool:
 
 
 class LiveMessage:
-    """``body`` without its metrics, and the metrics by key: a list of points, or statistics."""
+    """One message without its cursor, encoded once a set of metrics asked for.
 
-    __slots__ = ("_encoded", "body", "entity", "parts", "rollup", "type")
+    row : where it begins in its record; the rows of a record rise from message to message.
+    body : what it says, without its metrics. parts : the metrics by key, or None where they do not matter; made when
+        first wanted, for many messages are not.
+    """
 
-    def __init__(self, type_: str, entity: str, rollup: str, body: dict[str, Any], parts: list[tuple[str, Any]] | None):
-        self.type, self.entity, self.rollup, self.body, self.parts = type_, entity, rollup, body, parts
-        self._encoded: dict[tuple[str, ...], str | None] = {}
+    __slots__ = ("_body", "_encoded", "_parts", "entity", "rollup", "row", "type")
 
-    def text(self, wanted: Filter) -> str | None:
-        """Return the message for a subscriber, None where nothing of it is wanted."""
-        key = ("*",) if wanted.all_metrics or self.parts is None else wanted.metrics
-        if key not in self._encoded:
-            self._encoded[key] = self._encode(key)
-        return self._encoded[key]
+    def __init__(
+        self,
+        type_: str,
+        entity: str,
+        rollup: str,
+        row: int,
+        body: dict[str, Any],
+        parts: Callable[[], list[tuple[str, Any]]] | None,
+    ):
+        self.type, self.entity, self.rollup, self.row = type_, entity, rollup, row
+        self._body, self._parts = body, parts
+        self._encoded: dict[tuple[str, ...], bytes | None] = {}
 
-    def _encode(self, metrics: tuple[str, ...]) -> str | None:
-        body = {"type": self.type, **self.body}
-        if self.parts is not None:
-            parts = self.parts
-            if metrics != ("*",):
+    def metrics_of(self, wanted: Filter) -> tuple[str, ...]:
+        """Return what the text depends on: equal for subscribers that are sent the same."""
+        return _EVERY if self._parts is None or wanted.all_metrics else wanted.metrics
+
+    def text(self, metrics: tuple[str, ...], cursor: str) -> bytes | None:
+        """Return the message in JSON, None where nothing of it is wanted."""
+        if metrics not in self._encoded:
+            self._encoded[metrics] = self._encode(metrics)
+        rest = self._encoded[metrics]
+        if rest is None:
+            return None
+        # Cursors and types are ours: nothing in them needs escaping.
+        return b'{"type":"%b","cursor":"%b",%b' % (self.type.encode(), cursor.encode(), rest)
+
+    def _encode(self, metrics: tuple[str, ...]) -> bytes | None:
+        body = self._body
+        if self._parts is not None:
+            parts = self._parts()
+            if metrics != _EVERY:
                 parts = [p for p in parts if _fits(p[0], metrics) or _fits(p[0].partition("{")[0], metrics)]
             if not parts:
                 return None
             if self.type == "rollup":
-                body["metrics"] = dict(parts)
+                body = {**body, "metrics": dict(parts)}
             else:
-                body["points"] = [[key, *point] for key, point in parts]
-        return msgspec.json.encode(body).decode()
+                body = {**body, "points": [[key, *point] for key, point in parts]}
+        return msgspec.json.encode(body)[1:]
 
 
-def messages_of(record: Record, cursor: str, lookup: Callable[[int], Series | None]) -> Iterator[LiveMessage]:
-    """Yield what a record says; raises msgspec.MsgspecError or ValueError on one that is not ours."""
+class _Peek(msgspec.Struct):
+    rollup: str
+
+
+_peek = msgspec.msgpack.Decoder(_Peek)
+
+
+def kind_of(record: Record) -> tuple[str, str]:
+    """Return the type of a record's messages, and their rollup where all have the same; as ``messages_of`` raises."""
+    return _TYPE_OF[record.topic], _peek.decode(record.value).rollup if record.topic == ROLLUPS else ""
+
+
+def messages_of(record: Record, lookup: Callable[[int], Series | None]) -> list[LiveMessage]:
+    """Return what a record says, by rising row; raises msgspec.MsgspecError or ValueError on one that is not ours."""
     if record.topic == SAMPLES:
-        yield from _samples(record, cursor, lookup)
-    elif record.topic == ROLLUPS:
-        yield from _rollups(record, cursor)
-    elif record.topic == VERDICTS:
-        for verdict in decode_verdicts(record.value):
-            body = {"cursor": cursor, **msgspec.to_builtins(verdict)}
-            yield LiveMessage("verdict", verdict.entity, verdict.rollup, body, None)
-    elif record.topic == ALERTS:
-        alert = msgspec.json.decode(record.value)
-        yield LiveMessage("alert", alert.get("entity", ""), "", {"cursor": cursor, **alert}, None)
+        return list(_samples(record, lookup))
+    if record.topic == ROLLUPS:
+        return list(_rollups(record))
+    if record.topic == VERDICTS:
+        return [
+            LiveMessage("verdict", verdict.entity, verdict.rollup, row, msgspec.to_builtins(verdict), None)
+            for row, verdict in enumerate(decode_verdicts(record.value))
+        ]
+    alert = msgspec.json.decode(record.value)
+    return [LiveMessage("alert", alert.get("entity", ""), "", 0, alert, None)]
 
 
-def _samples(record: Record, cursor: str, lookup: Callable[[int], Series | None]) -> Iterator[LiveMessage]:
+def _samples(record: Record, lookup: Callable[[int], Series | None]) -> Iterator[LiveMessage]:
     batch = decode_batch(record.value)
     got = columns(batch)
     own = {series.series_id: series for series in batch.series}
-    by_entity: dict[str, list[tuple[str, Any]]] = {}
-    for series_id, at_ms, value in zip(got.ids.tolist(), got.times.tolist(), got.values.tolist(), strict=True):
+    by_entity: dict[str, tuple[int, list[tuple[str, Any]]]] = {}
+    listed = zip(got.ids.tolist(), got.times.tolist(), got.values.tolist(), strict=True)
+    for row, (series_id, at_ms, value) in enumerate(listed):
         series = own.get(series_id) or lookup(series_id)
         if series is not None:
-            by_entity.setdefault(series.entity, []).append((series.key, (at_ms, value)))
-    for entity, points in by_entity.items():
-        yield LiveMessage("samples", entity, "", {"cursor": cursor, "entity": entity}, points)
+            by_entity.setdefault(series.entity, (row, []))[1].append((series.key, (at_ms, value)))
+    for entity, (row, points) in by_entity.items():
+        yield LiveMessage("samples", entity, "", row, {"entity": entity}, partial(list, points))
 
 
-def _rollups(record: Record, cursor: str) -> Iterator[LiveMessage]:
+class _Rows:
+    """The columns of a rollup message, read when the first message of it is wanted."""
+
+    def __init__(self, message: RollupMessage) -> None:
+        self._message = message
+        self._columns: list[list[float]] | None = None
+
+    def statistics(self, rows: list[int], keys: list[str]) -> list[tuple[str, dict[str, float]]]:
+        if self._columns is None:
+            columns = self._message.columns
+            counts: list[Any] = [np.frombuffer(self._message.count, "<u8").tolist()]
+            self._columns = counts + [np.frombuffer(columns[stat], "<f8").tolist() for stat in _STATS]
+        out = []
+        for row, key in zip(rows, keys, strict=True):
+            values = {stat: column[row] for stat, column in zip(_NAMES, self._columns, strict=True)}
+            if values["rate"] != values["rate"]:  # NaN: no counter
+                del values["rate"]
+            out.append((key, values))
+        return out
+
+
+@lru_cache(8)
+def _names_of(definitions: bytes) -> list[tuple[str, str]]:
+    """Return (entity, key) of the series; most records of a partition name the same ones."""
+    return [(series.entity, series.key) for series in series_of(definitions)]
+
+
+def _rollups(record: Record) -> Iterator[LiveMessage]:
     message = decode_rollup(record.value)
     starts, ends = np.frombuffer(message.starts, "<i8").tolist(), np.frombuffer(message.ends, "<i8").tolist()
-    rows = np.frombuffer(message.rows, "<i8").tolist()
-    count = np.frombuffer(message.count, "<u8").tolist()
-    stats = [np.frombuffer(message.columns[stat], "<f8").tolist() for stat in _STATS]
-    found: dict[tuple[int, str], list[tuple[str, Any]]] = {}
-    ends_of: dict[int, int] = {}
-    for i, (start, row) in enumerate(zip(starts, rows, strict=True)):
-        series = message.series[row]
-        values = {"count": count[i]}
-        for stat, column in zip(_STATS, stats, strict=True):
-            if column[i] == column[i]:  # NaN: the rate of what is no counter
-                values[stat] = column[i]
-        found.setdefault((start, series.entity), []).append((series.key, values))
-        ends_of[start] = ends[i]
-    for (start, entity), parts in found.items():
-        body = {"cursor": cursor, "entity": entity, "rollup": message.rollup, "start": start, "end": ends_of[start]}
+    series_rows = np.frombuffer(message.rows, "<i8").tolist()
+    columns, names = _Rows(message), _names_of(bytes(message.definitions))
+    found: dict[tuple[int, str], tuple[list[int], list[str]]] = {}
+    for row, (start, series_row) in enumerate(zip(starts, series_rows, strict=True)):
+        entity, key = names[series_row]
+        rows, keys = found.setdefault((start, entity), ([], []))
+        rows.append(row)
+        keys.append(key)
+    for (start, entity), (rows, keys) in found.items():
+        body = {"entity": entity, "rollup": message.rollup, "start": start, "end": ends[rows[0]]}
         if message.late:
             body["late"] = True
-        yield LiveMessage("rollup", entity, message.rollup, body, parts)
+        yield LiveMessage("rollup", entity, message.rollup, rows[0], body, partial(columns.statistics, rows, keys))

@@ -35,13 +35,11 @@ class HealthRoutes:
 
     async def metrics(self, _: Request) -> Response:
         gauges = [*self._context.telemetry(), *_refusals(self._context)]
-        hub = self._context.hub
-        gauges.append(
-            Gauge("foreshock_live_subscribers", "gauge", "Open live websockets.", {}, float(hub.subscriber_count))
-        )
+        live = self._context.live
+        gauges.append(Gauge("foreshock_live_subscribers", "gauge", "Open live websockets.", {}, float(len(live))))
         gauges += [
             Gauge(f"foreshock_{name}_total", "counter", "Counted by the live hub.", {}, float(value))
-            for name, value in hub.counters.items()
+            for name, value in live.counters.items()
         ]
         for card in await self._context.models.cards():
             for figure in ("roc_auc", "average_precision", "brier", "windows"):

@@ -179,8 +179,11 @@ class Repository:
 
     async def rollup_rows(self, rollup: str, ids: np.ndarray, starts: np.ndarray) -> Columns:
         """Return the stored rows of these series, ids[i] in the window at starts[i], to merge corrections into."""
-        columns = ", ".join(("series_id", "start_ms", *_NUMBERS, "sketch_keys", "sketch_counts"))
-        sql = f"SELECT {columns} FROM rollups FINAL{_PAIRS}"  # noqa: S608 - names of ours
+        names = ("series_id", "start_ms", "version", *_NUMBERS, "sketch_keys", "sketch_counts")
+        return await self._rows_at(names, rollup, ids, starts)
+
+    async def _rows_at(self, names: tuple[str, ...], rollup: str, ids: np.ndarray, starts: np.ndarray) -> Columns:
+        sql = f"SELECT {', '.join(names)} FROM rollups FINAL{_PAIRS}"  # noqa: S608 - names of ours
         parts = [
             await self._run(self._store.select, sql, _pair_parameters(rollup, ids[at : at + _PAIRS_MAX], starts[at:]))
             for at in range(0, len(ids), _PAIRS_MAX)
@@ -194,17 +197,9 @@ class Repository:
             for name in parts[0]
         }
 
-    def versions_now(self, rollup: str, ids: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """Return the stored version of each (series, start), -1 where there is none; blocks, only for recovery."""
-        pairs = np.unique(np.stack([ids.astype(np.int64), starts]), axis=1)
-        sql = f"SELECT series_id, start_ms, version FROM rollups FINAL{_PAIRS}"  # noqa: S608 - names of ours
-        found: dict[tuple[int, int], int] = {}
-        for at in range(0, pairs.shape[1], _PAIRS_MAX):
-            parameters = _pair_parameters(rollup, pairs[0, at : at + _PAIRS_MAX], pairs[1, at:])
-            rows = self.thread.submit(self._store.select, sql, parameters).result()
-            keys = zip(rows["series_id"].tolist(), rows["start_ms"].tolist(), strict=True)
-            found |= dict(zip(keys, rows["version"].tolist(), strict=True))
-        return np.array([found.get(key, -1) for key in zip(ids.tolist(), starts.tolist(), strict=True)], np.int64)
+    async def versions(self, rollup: str, ids: np.ndarray, starts: np.ndarray) -> Columns:
+        """Return series_id, start_ms and version of the stored rows of these series, as ``rollup_rows``."""
+        return await self._rows_at(("series_id", "start_ms", "version"), rollup, ids, starts)
 
     def select_series(self, entities: list[str], metrics: list[str]) -> list[Series]:
         """Return the series that match any of the ``*`` patterns of both lists (empty: all), by entity and name."""

@@ -21,8 +21,8 @@ from store.repository import Repository
 from stream.jobs.longer import touched_by
 from stream.rollup.message import whole_windows
 from stream.settings import StreamSettings
+from stream.window.correction import Correction
 from stream.window.counters import LOOK_BACK_MS
-from stream.window.merge import merge
 from stream.window.partition import PartitionWindows
 from stream.window.spec import in_memory, parse_rollup
 
@@ -48,9 +48,10 @@ class PartitionWorker:
         self._entity_of: dict[int, int] = {}
         self._entities: dict[str, int] = {}
         self._encoded: dict[bytes, msgspec.Raw] = {}
-        self._owed: list[Rollup] = []  # corrections that still have to be merged with what is stored
+        self._owed: list[Correction] = []  # that still have to be made with what is stored
         self._owed_since = 0  # the lowest log offset of a sample in them
         self._offset = 0  # of the next record to take in
+        self._recovered_until = -1  # samples up to this offset may be in stored rows already
         self._lock = asyncio.Lock()
         self._last_record_ms = now_ms()
         self._windows: PartitionWindows | None = None
@@ -59,14 +60,12 @@ class PartitionWorker:
     async def open(self) -> int:
         """Restore from the store's checkpoint; return the offset to read from."""
         saved = await self._repository.checkpoint(SAMPLES, self.partition)
-        _, end = await self._log.offsets(SAMPLES, self.partition)
+        self._recovered_until = (await self._log.offsets(SAMPLES, self.partition))[1] - 1 if saved else -1
         self._counter_ids = {s.series_id for s in self._repository.series.values() if s.kind == "counter"}
         self._windows = PartitionWindows(
             [spec for spec in map(parse_rollup, self._settings.rollups) if in_memory(spec)],
             self._settings.lateness_ms,
             is_counter=self._is_counter,
-            recovered_until=end - 1 if saved else -1,
-            versions_of=self._repository.versions_now if saved else None,
             entity_of=self._entity_numbers,
         )
         if saved is None:
@@ -175,10 +174,16 @@ class PartitionWorker:
         if not self._owed:
             self._owed_since = self._windows.checkpoint()[0]
             self._owed = self._windows.close_late(everything=everything)
-        while self._owed:  # one stays here until it is merged: the store may be away
-            rollup = self._owed[0]
-            stored = await self._repository.rollup_rows(rollup.rollup, rollup.ids, rollup.start_ms)
-            await self._keep(merge(rollup, stored))
+        while self._owed:  # one stays here until it is made: the store may be away
+            owed = self._owed[0]
+            if int(owed.part.offsets.min(initial=2**62)) <= self._recovered_until:
+                # After a restart most samples are in stored rows: their versions alone are soon read.
+                owed = owed.beyond(await self._repository.versions(owed.spec.name, *owed.windows()))
+            if len(owed.starts):
+                stored = await self._repository.rollup_rows(owed.spec.name, *owed.windows())
+                rollup = self._windows.corrected(owed, stored)
+                if rollup is not None:
+                    await self._keep(rollup)
             self._owed.pop(0)
         await self._flush()
 

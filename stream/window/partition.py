@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,9 +19,11 @@ from schemas.batch import NO_ADVANCE, SampleBatch, columns
 from schemas.rollup import Rollup
 from stream.rollup.aggregate import aggregate, rollup_of
 from stream.rollup.cells import combine
+from stream.window.correction import Correction
 from stream.window.counters import CounterTails
 from stream.window.index import SeriesIndex
 from stream.window.late import LateSamples
+from stream.window.merge import merge
 from stream.window.part import Part, joined
 from stream.window.slices import Slice, levels_of
 from stream.window.spec import WindowSpec
@@ -29,8 +31,6 @@ from stream.window.spec import WindowSpec
 REQUESTS_REMEMBERED = 100_000
 ROWS_FORGOTTEN_FROM = 20_000  # so many series are worth looking for ones that are gone
 _NEVER = -(2**62)
-
-VersionsOf = Callable[[str, np.ndarray, np.ndarray], np.ndarray]
 
 
 class _Due(NamedTuple):
@@ -44,8 +44,6 @@ class PartitionWindows:
 
     specs : the windows held in memory. lateness_ms : how far the watermark stays behind the newest event time.
     is_counter : uint64[n] series ids → bool[n]; asked once a series.
-    recovered_until, versions_of : after a restart, samples at offsets up to ``recovered_until`` may be in stored rows
-        already; ``versions_of(rollup, ids, starts)`` gives the stored rows' versions, -1 where there is none.
     entity_of : uint64[n] series ids → int64[n] small entity numbers; None: every series is its own.
     """
 
@@ -55,13 +53,10 @@ class PartitionWindows:
         lateness_ms: int,
         *,
         is_counter: Callable[[np.ndarray], np.ndarray],
-        recovered_until: int = -1,
-        versions_of: VersionsOf | None = None,
         entity_of: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         assert specs, "BUG: no windows"
         self._specs, self._lateness_ms, self._is_counter = specs, lateness_ms, is_counter
-        self._recovered_until, self._versions_of = recovered_until, versions_of
         self._levels = levels_of(specs)
         self._slices: list[dict[int, Slice]] = [{} for _ in self._levels]
         # By level: slices that start before it were made of finer ones. The last is of no level.
@@ -297,26 +292,24 @@ class PartitionWindows:
         """Whether so many late samples wait that ``close_late`` must not wait for their windows to be complete."""
         return self._late.full
 
-    def close_late(self, *, everything: bool = False) -> list[Rollup]:
-        """Return the corrections that are due, at most one rollup a definition, to be merged with the stored rows.
+    def close_late(self, *, everything: bool = False) -> list[Correction]:
+        """Return the corrections that are due, at most one a definition, to be made with the stored rows.
 
-        Everything returned before must be durable by now. A history that streams in waits for its own windows to be
-        complete (see LateSamples); ``everything`` does not wait.
+        Each is made by ``corrected``; everything returned by ``drain`` before must be durable by then. A history that
+        streams in waits for its own windows to be complete (see LateSamples); ``everything`` does not wait.
         """
-        out = []
-        for spec, part, starts in self._late.release(everything=everything):
-            part, starts = self._not_yet_stored(spec.name, part, starts)
-            if len(part.ids):
-                counters = self._is_counter(part.ids)
-                version, columns_of = self.last_offset, (starts, part.ids, part.times, part.values)
-                made = aggregate(spec.name, spec.size_ms, *columns_of, counters=counters, version=version, late=True)
-                out.append(made)
-        return out
+        released = self._late.release(everything=everything)
+        return [Correction(spec, part, starts, self.last_offset) for spec, part, starts in released]
 
-    def _not_yet_stored(self, rollup: str, part: Part, starts: np.ndarray) -> tuple[Part, np.ndarray]:
-        """Leave out samples that stored rows cover: only after a restart can there be any."""
-        if self._versions_of is None or not len(starts) or int(part.offsets.min()) > self._recovered_until:
-            return part, starts
-        covered = self._versions_of(rollup, part.ids, starts) >= part.offsets
-        keep = ~(covered & (part.offsets <= self._recovered_until))
-        return part.where(keep), starts[keep]
+    def corrected(self, owed: Correction, stored: dict[str, Any]) -> Rollup | None:
+        """Return the stored rows with the samples that they do not hold yet added; None where they hold them all.
+
+        stored : as in stream.window.merge, with the column ``version``.
+        """
+        owed = owed.beyond(stored)
+        if not len(owed.starts):
+            return None
+        spec, part, counters = owed.spec, owed.part, self._is_counter(owed.part.ids)
+        columns_of = (owed.starts, part.ids, part.times, part.values)
+        late = aggregate(spec.name, spec.size_ms, *columns_of, counters=counters, version=owed.version, late=True)
+        return merge(late, stored)

@@ -12,7 +12,6 @@ import pytest
 from schemas.batch import make_batch
 from schemas.rollup import Rollup
 from stream.window import partition, slices
-from stream.window.merge import merge
 from stream.window.partition import PartitionWindows
 from stream.window.spec import parse_rollup
 
@@ -38,13 +37,35 @@ class Table:
 
     def read(self, rollup, ids, starts):
         pairs = [p for p in zip(ids.tolist(), starts.tolist(), strict=True) if (rollup, *p) in self.rows]
-        names = (*NUMBERS, "sketch_keys", "sketch_counts")
+        names = (*NUMBERS, "version", "sketch_keys", "sketch_counts")
         found = {"series_id": [i for i, _ in pairs], "start_ms": [s for _, s in pairs]}
         return found | {name: [self.rows[rollup, *p][name] for p in pairs] for name in names}
 
-    def versions(self, rollup, ids, starts):
-        pairs = zip(ids.tolist(), starts.tolist(), strict=True)
-        return np.array([self.rows.get((rollup, i, s), {"version": -1})["version"] for i, s in pairs])
+    def save(self, checkpoint, version):
+        if self.checkpoint is None or self.checkpoint[3] <= version:
+            self.checkpoint = (*checkpoint, version)
+
+
+def fresh(table: Table) -> tuple[PartitionWindows, int]:
+    """Return a partition as its next owner opens it, and the offset to read from."""
+    entities = {"entity_of": lambda ids: (ids // 2).astype(np.int64)}
+    windows = PartitionWindows(SPECS, 5000, is_counter=lambda ids: ids % 2 == 1, **entities)
+    if table.checkpoint is None:
+        return windows, 0
+    windows.restore(table.checkpoint[2], table.checkpoint[1])
+    return windows, table.checkpoint[0]
+
+
+def take(windows: PartitionWindows, offset: int, record) -> None:
+    digest, samples = record
+    ids, times, values = zip(*samples, strict=True)
+    requests = [(digest, len(samples))]
+    windows.apply(offset, make_batch([], np.array(ids), np.array(times), np.array(values), requests=requests))
+
+
+def correct(windows: PartitionWindows, owed, table: Table) -> None:
+    made = windows.corrected(owed, table.read(owed.spec.name, *owed.windows()))
+    table.write([made] if made is not None else [])
 
 
 def stream(rng: random.Random):
@@ -93,56 +114,86 @@ def run(seed: int, *, crashes: bool) -> tuple[Table, dict]:
     if crashes:
         records = list({digest: (digest, samples) for digest, samples in records}.values())
 
-    def fresh(until):
-        windows = PartitionWindows(
-            SPECS,
-            5000,
-            is_counter=lambda ids: ids % 2 == 1,
-            recovered_until=until,
-            versions_of=table.versions if until >= 0 else None,
-            entity_of=lambda ids: (ids // 2).astype(np.int64),
-        )
-        if table.checkpoint:
-            windows.restore(table.checkpoint[2], table.checkpoint[1])
-        return windows
-
-    def store(rollups):
-        table.write([merge(r, table.read(r.rollup, r.ids, r.start_ms)) if r.late else r for r in rollups])
-
-    windows, offset, highest = fresh(-1), 0, -1
+    windows, offset = fresh(table)
     while offset < len(records):
         for _ in range(rng.randrange(1, 6)):
             if offset < len(records):
-                digest, samples = records[offset]
-                ids, times, values = zip(*samples, strict=True)
-                requests = [(digest, len(samples))]
-                batch = make_batch([], np.array(ids), np.array(times), np.array(values), requests=requests)
-                windows.apply(offset, batch)
-                highest = max(highest, offset)
+                take(windows, offset, records[offset])
                 offset += 1
         before = windows.watermark_ms
-        store(windows.drain())
+        table.write(windows.drain())
         assert windows.watermark_ms >= before
         if rng.random() < 0.5:
             # Each correction is written before the next is merged, as the worker does; a crash may fall in between.
             late = windows.close_late(everything=rng.random() < 0.2)
             if crashes and late and rng.random() < 0.2:
                 for one in late[: rng.randrange(len(late) + 1)]:
-                    store([one])
-                windows = fresh(highest)
-                offset = table.checkpoint[0] if table.checkpoint else 0
+                    correct(windows, one, table)
+                windows, offset = fresh(table)
                 continue
             for one in late:
-                store([one])
-            table.checkpoint = windows.checkpoint()
+                correct(windows, one, table)
+            table.save(windows.checkpoint(), windows.last_offset)
         if crashes and rng.random() < 0.15:
-            windows = fresh(highest)
-            offset = table.checkpoint[0] if table.checkpoint else 0
+            windows, offset = fresh(table)
+    finish(windows, offset, table)
+    return table, expected(records)
+
+
+def finish(windows: PartitionWindows, offset: int, table: Table) -> None:
     windows.apply(offset, make_batch([], np.array([]), np.array([]), np.array([]), advance_ms=2**61))
-    store(windows.drain())
+    table.write(windows.drain())
     for one in windows.close_late(everything=True):
-        store([one])
+        correct(windows, one, table)
     assert not windows.open
+
+
+def owner(rng: random.Random, records, table: Table):
+    """An owner of the partition, step by step: whoever calls may let others act between any two of them."""
+    windows, offset = fresh(table)
+    while offset < len(records):
+        for _ in range(rng.randrange(1, 6)):
+            if offset < len(records):
+                take(windows, offset, records[offset])
+                offset += 1
+        made = windows.drain()
+        yield
+        table.write(made)
+        if rng.random() < 0.6:
+            since = windows.checkpoint()[0]
+            for one in windows.close_late(everything=rng.random() < 0.2):
+                yield
+                stored = table.read(one.spec.name, *one.windows())
+                yield
+                corrected = windows.corrected(one, stored)
+                table.write([corrected] if corrected is not None else [])
+            yield
+            resume, *rest = windows.checkpoint()
+            assert resume >= since
+            table.save((resume, *rest), windows.last_offset)
+        yield
+    finish(windows, offset, table)
+
+
+def run_with_zombies(seed: int) -> tuple[Table, dict]:
+    """The partition moves again and again, and owners that lost it go on for a while, each as slowly as it likes."""
+    rng = random.Random(seed)
+    records, table = list({digest: (digest, samples) for digest, samples in stream(rng)}.values()), Table()
+    live, zombies, moves = owner(rng, records, table), [], rng.randrange(1, 6)
+    while True:
+        if moves and rng.random() < 0.1:
+            moves -= 1
+            zombies.append(live)
+            live = owner(rng, records, table)
+        if zombies and rng.random() < 0.4:
+            woken = rng.choice(zombies)
+            if next(woken, "ended") == "ended" or rng.random() < 0.1:
+                zombies.remove(woken)
+        elif next(live, "ended") == "ended":
+            break
+    for woken in zombies:  # the last to wake
+        for _ in range(rng.randrange(6)):
+            next(woken, None)
     return table, expected(records)
 
 
@@ -170,6 +221,12 @@ def test_every_sample_is_counted_once_in_every_window(block):
 def test_crashes_at_any_point_leave_the_same_table(block):
     for seed in range(block * 50, block * 50 + 50):
         check(*run(seed, crashes=True))
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_owners_that_lost_the_partition_and_write_on_damage_nothing(block):
+    for seed in range(block * 30, block * 30 + 30):
+        check(*run_with_zombies(seed))
 
 
 def test_a_jump_of_ten_years_does_not_walk_through_them():

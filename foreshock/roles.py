@@ -26,7 +26,7 @@ from api.live.socket import LiveSocket
 from foreshock.settings import Settings, duration_ms
 from log.base import Log
 from log.open import open_log
-from schemas.errors import ForeshockError, SettingsError
+from schemas.errors import ForeshockError, SettingsError, SourceError
 from schemas.topics import ALL, PARTITIONED
 from store.base import open_store
 from store.repository import Repository
@@ -243,7 +243,12 @@ class Process:
         )
         stack.push_async_callback(worker.stop)
         await worker.start()
-        self._tasks["stream worker"] = asyncio.create_task(worker.failed.wait())
+
+        async def failure() -> None:
+            await worker.failed.wait()
+            raise SourceError(f"the stream worker ended: {worker.why}; the log keeps everything, start again")
+
+        self._tasks["stream worker"] = asyncio.create_task(failure())
         stack.callback(self._tasks["stream worker"].cancel)
 
     async def _start_api(

@@ -6,6 +6,7 @@ As on the embedded log, where a partition is read from is asked of ``app.foresho
 from __future__ import annotations
 
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any
 
 from faust.transport.drivers import aiokafka
@@ -16,6 +17,32 @@ from log.kafka import record_of
 
 
 class Consumer(aiokafka.Consumer):
+    """Knows also whether its partitions are still its own: those of a process that was stopped for a while are not."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._told_s = 0.0  # monotonic: when the broker was last told that we live, and agreed
+        self._watched: Any = None
+
+    def held(self) -> bool:
+        """Whether the broker cannot have given our partitions to others yet, for all we know."""
+        return monotonic() - self._told_s < self.app.conf.broker_session_timeout
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        self._told_s = monotonic()
+        coordinator: Any = self._thread._ensure_consumer()._coordinator
+        if coordinator is not self._watched:
+            self._watched, beat = coordinator, coordinator._do_heartbeat
+
+            async def _do_heartbeat() -> bool:
+                at_s = monotonic()
+                if agreed := await beat():
+                    self._told_s = at_s
+                return agreed
+
+            coordinator._do_heartbeat = _do_heartbeat
+        await super().on_partitions_assigned(assigned, generation_id)
+
     async def seek_to_committed(self) -> Mapping[TP, int]:
         committed = dict(await super().seek_to_committed())
         ask = getattr(self.app, "foreshock_positions", None)

@@ -66,6 +66,13 @@ class Rollup(msgspec.Struct):
         return len(self.ids)
 
     @property
+    def nbytes(self) -> int:
+        """Return how much memory the columns take."""
+        return sum(
+            value.nbytes for value in (getattr(self, f) for f in self.__struct_fields__) if hasattr(value, "nbytes")
+        )
+
+    @property
     def mean(self) -> np.ndarray:
         return self.sum / self.count
 

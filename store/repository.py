@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -88,12 +88,14 @@ class Repository:
         raw: list[tuple[np.ndarray, ...]],
         checkpoint: dict[str, Any],
         touched: Columns | None = None,
+        requests: Sequence[tuple[int, int]] = (),
     ) -> None:
         """Write all of it, the checkpoint last: when it is durable, so is everything it stands for.
 
         touched : rows of the table of that name, the longer windows that the rollups belong to.
+        requests : (log offset, digest) of the requests taken in, of the checkpoint's partition.
         """
-        await self._run(self._write, rollups, series, raw, checkpoint, touched)
+        await self._run(self._write, rollups, series, raw, checkpoint, touched, requests)
         for one in series:
             self._series[one.series_id] = one
 
@@ -104,6 +106,7 @@ class Repository:
         raw: list[tuple[np.ndarray, ...]],
         checkpoint: dict[str, Any],
         touched: Columns | None,
+        requests: Sequence[tuple[int, int]],
     ) -> None:
         if series:
             columns: Columns = {
@@ -122,6 +125,10 @@ class Repository:
             self._store.insert("rollups", _rollup_columns(rollups))
         if touched:
             self._store.insert("touched", touched)
+        if requests:
+            offsets, digests = (np.array(column, np.int64) for column in zip(*requests, strict=True))
+            owner = np.full(len(requests), checkpoint["partition"], np.int64)
+            self._store.insert("requests", {"partition": owner, "log_offset": offsets, "digest": digests})
         self._store.insert("checkpoints", {name: [value] for name, value in checkpoint.items()})
 
     async def ping(self) -> None:
@@ -167,6 +174,15 @@ class Repository:
         sql = "SELECT * FROM checkpoints FINAL WHERE topic = {topic:String} AND partition = {partition:Int64}"
         rows = await self._run(self._store.select, sql, {"topic": topic, "partition": partition})
         return {k: int(v[0]) for k, v in rows.items() if k != "topic"} if len(rows["version"]) else None
+
+    async def requests(self, partition: int, before: int, most: int) -> list[int]:
+        """Return the digests of a partition's last requests at log offsets below ``before``, oldest first."""
+        sql = (
+            "SELECT digest FROM requests WHERE partition = {partition:Int64} AND log_offset < {before:Int64}"
+            " ORDER BY log_offset DESC LIMIT {most:UInt32}"
+        )
+        rows = await self._run(self._store.select, sql, {"partition": partition, "before": before, "most": most})
+        return rows["digest"].tolist()[::-1]
 
     async def counter_tails(self, before_ms: int, since_ms: int) -> tuple[np.ndarray, ...]:
         """Return (ids, values, ms) of each counter's last sample in windows that lie in [since, before)."""

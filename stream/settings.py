@@ -28,3 +28,5 @@ class StreamSettings:
     alerts: AlertSettings = field(default_factory=AlertSettings)
     snapshot_interval_ms: int = 60_000
     cards_interval_ms: int = 5_000
+    watch_interval_s: float = 5.0
+    patience_ms: int = 30_000  # so long a partition may get nothing though there is something to read

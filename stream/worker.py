@@ -15,6 +15,7 @@ from log.fetch import fetch_topic
 from log.kafka_options import KafkaOptions
 from log.kafka_topics import FETCH_BYTES
 from log.open import faust_url
+from schemas.errors import ForeshockError
 from schemas.topics import EVENTS_JSON, ROLLUPS, SAMPLES, VERDICTS
 from store.repository import Repository
 from stream.agents.alerting import PartitionAlerter
@@ -23,8 +24,11 @@ from stream.agents.user_events import PartitionTranslator, Read
 from stream.agents.windowing import PartitionWorker
 from stream.jobs.longer import LongerRollups
 from stream.settings import StreamSettings
+from stream.watchdog import Watchdog
 
 logger = logging.getLogger("foreshock.stream")
+
+Worker = PartitionWorker | PartitionScorer | PartitionAlerter | PartitionTranslator
 
 
 class StreamWorker:
@@ -51,6 +55,9 @@ class StreamWorker:
         self.alerters: dict[int, PartitionAlerter] = {}
         self.translators: dict[int, PartitionTranslator] = {}
         self.failed = asyncio.Event()
+        self.why = "an agent cannot go on"  # it failed
+        self._busy: set[str] = set()  # topics whose agent works on records, or waits for the store
+        self.lags: dict[tuple[str, int], int] = {}  # (topic, partition) → records not taken in yet
         self._longer = LongerRollups(
             settings.long_windows,
             log=log,
@@ -98,54 +105,69 @@ class StreamWorker:
                 try:
                     worker = workers.get(fetch.records[0].partition)
                     if worker is not None:  # else: the partition went to another worker, who reads it again
+                        self._busy.add(topic)
                         await worker.process(fetch.records)
-                except Exception:
+                except Exception as error:
                     # Faust would acknowledge the records and go on: stop instead, the checkpoint knows where to resume.
                     logger.exception("agent %s cannot take in a fetch of records", name)
+                    self.why = f"agent {name}: {error}"
                     self.failed.set()
                     raise
+                finally:
+                    self._busy.discard(topic)
 
     async def _position(self, topic: str, partition: int) -> int | None:
         """Where an assigned partition is read from: the checkpoint in the store, not the broker's commit."""
+        worker = self._new_worker(topic, partition)
+        if worker is None:
+            return None
+        offset = await worker.open()
+        if (before := self._workers_of[topic].pop(partition, None)) is not None:
+            before.abandon()
+        self._workers_of[topic][partition] = worker
+        return offset
+
+    def _new_worker(self, topic: str, partition: int) -> Worker | None:
+        given = (partition, self._log, self._repository)
         if topic == SAMPLES:
-            window = PartitionWorker(partition, self._log, self._repository, self._settings, self._now_ms)
-            offset = await window.open()
-            self.windows[partition] = window
-            return offset
+            return PartitionWorker(*given, self._settings, self._now_ms)
         if topic == ROLLUPS:
-            scorer = PartitionScorer(partition, self._log, self._repository, self._settings, self._now_ms)
-            offset = await scorer.open()
-            self.scorers[partition] = scorer
-            return offset
+            return PartitionScorer(*given, self._settings, self._now_ms)
         if topic == VERDICTS:
-            alerter = PartitionAlerter(partition, self._log, self._repository, self._settings.alerts, self._now_ms)
-            offset = await alerter.open()
-            self.alerters[partition] = alerter
-            return offset
+            return PartitionAlerter(*given, self._settings.alerts, self._now_ms)
         if topic == EVENTS_JSON and self._read_event is not None:
-            translator = PartitionTranslator(
-                partition, self._log, self._repository, self._read_event, self._settings.partitions, self._now_ms
-            )
-            offset = await translator.open()
-            self.translators[partition] = translator
-            return offset
+            return PartitionTranslator(*given, self._read_event, self._settings.partitions, self._now_ms)
         return None
+
+    def _held(self) -> bool:
+        """Whether the broker takes this process for the owner of its partitions still.
+
+        One that was stopped for a while, or cut off, must not act on what it knew: others may have taken over.
+        """
+        held = getattr(self.app.consumer, "held", None)
+        return held is None or held()
 
     async def _give_up(self, _: Any, revoked: set[Any], **__: Any) -> None:
         """Partitions go to another worker: write what is pending, so that it has little to do again."""
+        held = self._held()
         for tp in revoked:
             worker = self._workers_of.get(tp.topic, {}).pop(tp.partition, None)
-            if worker is not None:
-                try:
-                    await worker.close()
-                except Exception:
-                    logger.exception("cannot write before giving up %s: its next owner reads it from the log", tp)
+            if worker is None:
+                continue
+            if not held:
+                logger.warning("%s went to another worker while this one was away; it is not written to any more", tp)
+                worker.abandon()
+                continue
+            try:
+                await worker.close()
+            except Exception:
+                logger.exception("cannot write before giving up %s: its next owner reads it from the log", tp)
 
     async def start(self) -> None:
         if "window" in self._agents:
             await self._repository.apply_retention(self._settings.retention_s, self._now_ms())
         await self.app.start()
-        self._tasks = [asyncio.create_task(self._tick())]
+        self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._watch())]
         if "window" in self._agents:
             self._tasks.append(asyncio.create_task(self._merge_longer()))
 
@@ -153,18 +175,46 @@ class StreamWorker:
         while True:
             await asyncio.sleep(self._settings.flush_interval_s)
             for worker in self._workers():
+                if not self._held():
+                    break
                 try:
                     await worker.tick()
+                except ForeshockError as error:
+                    logger.error("%s; again in a second, the log keeps everything", error)
                 except Exception:
-                    logger.exception("cannot write to the store; again in a second, the log keeps everything")
+                    logger.exception("BUG: cannot write; again in a second, the log keeps everything")
+
+    async def _watch(self) -> None:
+        """Follow the lag of each partition, and stop where one gets nothing any more without a word."""
+        watchdog = Watchdog(self._settings.patience_ms)
+        while True:
+            await asyncio.sleep(self._settings.watch_interval_s)
+            lags: dict[tuple[str, int], int] = {}
+            for topic, workers in self._workers_of.items():
+                for partition, worker in list(workers.items()):
+                    try:
+                        _, end = await self._log.offsets(topic, partition)
+                    except ForeshockError as error:
+                        logger.warning("%s; the lag is not known", error)
+                        continue
+                    lags[topic, partition] = max(0, end - worker.offset)
+                    at = {"offset": worker.offset, "end": end, "busy": topic in self._busy, "now_ms": self._now_ms()}
+                    if watchdog.stuck((topic, partition), **at):
+                        self.why = f"{topic} {partition} ends at {end}, but nothing came from {worker.offset} on"
+                        logger.error("%s: the consumer stopped without a word", self.why)
+                        self.failed.set()
+            self.lags = lags
+            watchdog.forget(set(lags))
 
     async def _merge_longer(self) -> None:
         """The owner of the first partition merges, so that in a cluster one does, whoever dies."""
         while True:
             await asyncio.sleep(self._settings.long_interval_s)
-            if 0 in self.windows:
+            if 0 in self.windows and self._held():
                 try:
                     await self._longer.run()
+                except ForeshockError as error:
+                    logger.error("%s; longer rollups are merged in %s s", error, self._settings.long_interval_s)
                 except Exception:
                     logger.exception("cannot merge longer rollups; again in %s s", self._settings.long_interval_s)
 
@@ -172,11 +222,17 @@ class StreamWorker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        held = self._held()
+        for workers in self._workers_of.values():
+            while workers:  # before the group is left: the next owner begins where this one ends
+                _, worker = workers.popitem()
+                try:
+                    await worker.close() if held else worker.abandon()
+                except ForeshockError as error:
+                    logger.error("%s; the next owner reads it from the log", error)
         await self.app.stop()
-        for worker in self._workers():
-            await worker.close()
 
-    def _workers(self) -> list[PartitionWorker | PartitionScorer | PartitionAlerter | PartitionTranslator]:
+    def _workers(self) -> list[Worker]:
         return [worker for workers in self._workers_of.values() for worker in workers.values()]
 
     def status(self) -> dict[str, int]:

@@ -39,29 +39,32 @@ class PartitionAlerter:
         self._due_ms: dict[tuple[str, ...], int] = {}
         self._resent_ms: dict[str, int] = {}
         self._untold: list[Notification] = []  # not in the outbox yet
-        self._offset = 0
+        self.offset = 0
         self._written_offset = 0
+        self._closed = False
         self._lock = asyncio.Lock()
         self._deliverer = Deliverer(settings.targets, give_up_ms=settings.give_up_ms, now_ms=now_ms)
 
     async def open(self) -> int:
         """Restore from the store; return the offset to read from."""
         saved = await self._repository.checkpoint(VERDICTS, self.partition)
-        self._offset = self._written_offset = saved["resume_offset"] if saved else 0
+        self.offset = self._written_offset = saved["resume_offset"] if saved else 0
         self._alerts = {a.fingerprint: a for a in await self._tables.open_alerts(self.partition)}
         for alert in self._alerts.values():
             if alert.sequence > alert.told:
                 self._due_ms.setdefault(self._group(alert), self._now_ms())
         for notification in await self._tables.waiting(self.partition):
             self._deliverer.add(notification)
-        return self._offset
+        return self.offset
 
     async def process(self, records: list[Record]) -> None:
         async with self._lock:
+            if self._closed:
+                return
             for record in records:
-                if record.offset < self._offset:
+                if record.offset < self.offset:
                     continue
-                self._offset = record.offset + 1
+                self.offset = record.offset + 1
                 try:
                     verdicts = decode_verdicts_in_short(record.value)
                 except msgspec.MsgspecError:
@@ -110,7 +113,7 @@ class PartitionAlerter:
             await self._hold(now)
             self._untold += self._notifications(now)
             changed = [self._alerts[key] for key in sorted(self._changed) if key in self._alerts]
-            if changed or self._untold or self._offset > self._written_offset:
+            if changed or self._untold or self.offset > self._written_offset:
                 await self._write(changed)
             self._deliverer.pump()
             if attempted := self._deliverer.changed():
@@ -119,10 +122,10 @@ class PartitionAlerter:
                 await self._tables.write(self.partition, (), attempted)
 
     async def _write(self, changed: list[Alert]) -> None:
-        checkpoint = {"topic": VERDICTS, "partition": self.partition, "resume_offset": self._offset}
-        checkpoint |= {"floor_ms": 0, "watermark_ms": 0, "version": self._offset}
+        checkpoint = {"topic": VERDICTS, "partition": self.partition, "resume_offset": self.offset}
+        checkpoint |= {"floor_ms": 0, "watermark_ms": 0, "version": self.offset}
         await self._tables.write(self.partition, changed, self._untold, checkpoint)
-        self._written_offset = self._offset
+        self._written_offset = self.offset
         self._changed.clear()
         notifications, self._untold = self._untold, []
         for notification in notifications:
@@ -204,7 +207,15 @@ class PartitionAlerter:
 
     async def close(self) -> None:
         """Write everything; deliveries under way are made again by whoever goes on."""
-        await self.tick()
-        await self._deliverer.close()
+        try:
+            await self.tick()
+        finally:
+            self._closed = True
+            await self._deliverer.close()
         if attempted := self._deliverer.changed():
             await self._tables.write(self.partition, (), attempted)
+
+    def abandon(self) -> None:
+        """Let go of everything: the partition is another's, who tells what is still in the outbox."""
+        self._closed = True
+        self._deliverer.abandon()

@@ -27,12 +27,14 @@ from store.verdicts import VerdictTable
 from stream.features.frame import frames_from_message
 from stream.models.base import pack, unpack
 from stream.models.engine import Engine, pack_entries, unpack_entries
+from stream.models.stored import StoredWindows
 from stream.settings import StreamSettings
 from stream.window.spec import parse_rollup
 
 T = TypeVar("T")
 
 ENTRIES_A_ROW = 500
+UNSAVED_MAX = 50_000  # verdicts
 
 
 class PartitionScorer:
@@ -44,7 +46,7 @@ class PartitionScorer:
         self.counters: Counter[str] = Counter()
         self.engines: dict[str, Engine] = {}
         self._seen: dict[str, int] = {}  # rollup → offset of the next message it has not seen
-        self._saved_entries: dict[str, tuple[int, int]] = {}  # rollup → generation, next number to be stored
+        self._stored: dict[str, StoredWindows] = {}
         self._unsaved: list[Verdict] = []
         self._thread = ThreadPoolExecutor(1, f"models-{partition}")
         self._lock = asyncio.Lock()
@@ -52,6 +54,9 @@ class PartitionScorer:
         self._incidents_offset = 0
         self._changed: set[str] = set()  # rollups whose models did something since their last snapshot
         self._stale_cards: set[str] = set()
+        self.offset = 0  # of the next record to take in
+        self._room = asyncio.Event()
+        self._closed = False
 
     async def open(self) -> int:
         """Restore every model from its snapshot; return the offset of the topic ``rollups`` to read from."""
@@ -60,19 +65,21 @@ class PartitionScorer:
             spec = parse_rollup(name)
             engine = Engine(name, spec.size_ms, spec.hop_ms, self._settings.engine, self._settings.periods)
             self._seen[name] = 0
-            self._saved_entries[name] = (0, 0)
+            self._stored[name] = StoredWindows()
             if name in saved:
                 state = unpack(bytes(cramjam.zstd.decompress(saved[name].body)))
-                generation = state["ring"]["relearned"]
+                self._stored[name] = StoredWindows.of(state)
                 entries = []
-                for body in await self._models.windows(self.partition, name, generation):
-                    entries += unpack_entries(unpack(bytes(cramjam.zstd.decompress(body))))
+                for lineage, first, until in self._stored[name].parts:
+                    for body in await self._models.windows(self.partition, name, lineage):
+                        read = unpack_entries(unpack(bytes(cramjam.zstd.decompress(body))))
+                        entries += [entry for entry in read if first <= entry.number < until]
                 engine.restore(state, entries)
                 self._seen[name] = saved[name].resume_offset
-                self._saved_entries[name] = (generation, engine.ring.next_number)
             self.engines[name] = engine
         await self._take_incidents()
-        return min(self._seen.values(), default=0)
+        self.offset = min(self._seen.values(), default=0)
+        return self.offset
 
     async def _take_incidents(self) -> None:
         """Read what is new on the topic ``incidents``; what an engine knows already changes nothing."""
@@ -94,6 +101,15 @@ class PartitionScorer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
 
     async def process(self, records: list[Record]) -> None:
+        """Score a fetch of records; no more than UNSAVED_MAX verdicts wait for a store that is away."""
+        while len(self._unsaved) > UNSAVED_MAX and not self._closed:
+            self.counters["waits_for_store"] += 1
+            self._room.clear()
+            await self._room.wait()
+        if not self._closed:
+            await self._process(records)
+
+    async def _process(self, records: list[Record]) -> None:
         async with self._lock:
             await self._take_incidents()
             for record in records:
@@ -110,6 +126,7 @@ class PartitionScorer:
                     self.counters["flags"] += sum(v.flag for v in verdicts)
                     await self._log.append(VERDICTS, self.partition, encode_verdicts(verdicts))
                     self._unsaved += verdicts
+            self.offset = records[-1].offset + 1
 
     async def tick(self) -> None:
         """Once a second: write verdicts; learn anew when labels changed; now and then a snapshot."""
@@ -127,6 +144,7 @@ class PartitionScorer:
                 except Exception:
                     self._unsaved = verdicts + self._unsaved
                     raise
+            self._room.set()
             now_ms = self._now_ms()
             if now_ms - self._cards_ms >= self._settings.cards_interval_ms:
                 self._cards_ms = now_ms
@@ -146,28 +164,36 @@ class PartitionScorer:
     async def _snapshot(self) -> None:
         """Write verdicts before the snapshot that stands for them, its windows before the state that names them."""
         for name in sorted(self._changed):
-            engine = self.engines[name]
-            generation, first = self._saved_entries[name]
-            if generation != engine.ring.relearned:
-                generation, first = engine.ring.relearned, 0
+            engine, stored = self.engines[name], self._stored[name]
+            first = stored.next_for(engine.ring.relearned)
             entries = [entry for entry in engine.ring.entries if entry.number >= first]
             for at in range(0, len(entries), ENTRIES_A_ROW):
                 part = entries[at : at + ENTRIES_A_ROW]
                 body = bytes(cramjam.zstd.compress(pack(pack_entries(part))))
                 now_ms = self._now_ms()
-                await self._models.save_windows(self.partition, name, generation, part[0].number, now_ms, body)
-            body = bytes(cramjam.zstd.compress(pack(engine.state())))
+                await self._models.save_windows(self.partition, name, stored.lineage, part[0].number, now_ms, body)
+            kept = engine.ring.entries[0].number if engine.ring.entries else engine.ring.next_number
+            stored.saved(kept, engine.ring.next_number)
+            body = bytes(cramjam.zstd.compress(pack(engine.state() | {"stored": stored.parts})))
             await self._models.save_state(self.partition, name, self._seen[name], self._now_ms(), body)
-            self._saved_entries[name] = (generation, engine.ring.next_number)
         self._changed.clear()
 
     async def close(self) -> None:
         """Write everything."""
-        await self.tick()
-        async with self._lock:
-            await self._save_cards()
-            await self._snapshot()
-        self._thread.shutdown()
+        self._closed = True
+        try:
+            await self.tick()
+            async with self._lock:
+                await self._save_cards()
+                await self._snapshot()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of everything: the partition is another's, who has the models as they were last written."""
+        self._closed = True
+        self._room.set()
+        self._thread.shutdown(wait=False)
 
 
 def _score(engine: Engine, message: object, offset: int) -> list[Verdict]:

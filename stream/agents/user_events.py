@@ -40,20 +40,20 @@ class PartitionTranslator:
         self._partitions, self._now_ms = partitions, now_ms
         self.counters: Counter[str] = Counter()
         self._announced: set[int] = set()
-        self._offset = self._written_offset = 0
+        self.offset = self._written_offset = 0
         self._lock = asyncio.Lock()
 
     async def open(self) -> int:
         """Return the offset to read from."""
         saved = await self._repository.checkpoint(EVENTS_JSON, self.partition)
-        self._offset = self._written_offset = saved["resume_offset"] if saved else 0
-        return self._offset
+        self.offset = self._written_offset = saved["resume_offset"] if saved else 0
+        return self.offset
 
     async def process(self, records: list[Record]) -> None:
         async with self._lock:
             columns: dict[int, list[tuple[Series, int, float, int]]] = defaultdict(list)
             for record in records:
-                if record.offset < self._offset:
+                if record.offset < self.offset:
                     continue
                 try:
                     series, at_ms, value = self._read(record.value or b"", record.timestamp_ms or self._now_ms())
@@ -64,7 +64,7 @@ class PartitionTranslator:
             for number, rows in columns.items():
                 await self._append(number, rows)
                 self.counters["user_events"] += len(rows)
-            self._offset = max(self._offset, records[-1].offset + 1)
+            self.offset = max(self.offset, records[-1].offset + 1)
 
     async def _append(self, number: int, rows: list[tuple[Series, int, float, int]]) -> None:
         if len(self._announced) > ANNOUNCED_MAX:
@@ -92,11 +92,14 @@ class PartitionTranslator:
     async def tick(self) -> None:
         """Write down how far it is."""
         async with self._lock:
-            if self._offset > self._written_offset:
-                checkpoint = {"topic": EVENTS_JSON, "partition": self.partition, "resume_offset": self._offset}
-                checkpoint |= {"floor_ms": 0, "watermark_ms": 0, "version": self._offset}
+            if self.offset > self._written_offset:
+                checkpoint = {"topic": EVENTS_JSON, "partition": self.partition, "resume_offset": self.offset}
+                checkpoint |= {"floor_ms": 0, "watermark_ms": 0, "version": self.offset}
                 await self._repository.write([], [], [], checkpoint)
-                self._written_offset = self._offset
+                self._written_offset = self.offset
 
     async def close(self) -> None:
         await self.tick()
+
+    def abandon(self) -> None:
+        """Let go: the partition is another's; what it translates again is told by its digests."""

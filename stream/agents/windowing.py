@@ -13,6 +13,7 @@ import numpy as np
 
 from log.base import Log, Record
 from schemas.batch import NO_ADVANCE, SampleBatch, columns, decode_batch, encode_batch
+from schemas.errors import SinkError, SourceError
 from schemas.rollup import Rollup, encode_rollup, encode_series
 from schemas.series import Series
 from schemas.topics import EVENTS_REJECTED, ROLLUPS, SAMPLES
@@ -23,12 +24,13 @@ from stream.rollup.message import whole_windows
 from stream.settings import StreamSettings
 from stream.window.correction import Correction
 from stream.window.counters import LOOK_BACK_MS
-from stream.window.partition import PartitionWindows
+from stream.window.partition import REQUESTS_REMEMBERED, PartitionWindows
 from stream.window.spec import in_memory, parse_rollup
 
 T = TypeVar("T")
 
 AT_ONCE = 4000  # samples, series or rows that are worked on in the event loop; more go to a thread
+PENDING_BYTES_MAX = 128 << 20  # rollups and raw samples that wait for the store
 ENCODED_MAX = 64  # lists of series definitions, encoded, kept for the windows to come
 
 
@@ -50,7 +52,11 @@ class PartitionWorker:
         self._encoded: dict[bytes, msgspec.Raw] = {}
         self._owed: list[Correction] = []  # that still have to be made with what is stored
         self._owed_since = 0  # the lowest log offset of a sample in them
-        self._offset = 0  # of the next record to take in
+        self.offset = 0  # of the next record to take in
+        self._bytes = 0  # of what is not yet in the store
+        self._requests: list[tuple[int, int]] = []
+        self._room = asyncio.Event()
+        self._closed = False
         self._recovered_until = -1  # samples up to this offset may be in stored rows already
         self._lock = asyncio.Lock()
         self._last_record_ms = now_ms()
@@ -71,9 +77,10 @@ class PartitionWorker:
         if saved is None:
             return 0
         tails = await self._repository.counter_tails(floor_ms := saved["floor_ms"], floor_ms - LOOK_BACK_MS)
-        self._windows.restore(saved["watermark_ms"], floor_ms, tails)
-        self._offset = saved["resume_offset"]
-        return self._offset
+        self.offset = saved["resume_offset"]
+        requests = await self._repository.requests(self.partition, self.offset, REQUESTS_REMEMBERED)
+        self._windows.restore(saved["watermark_ms"], floor_ms, tails, requests)
+        return self.offset
 
     def _is_counter(self, ids: np.ndarray) -> np.ndarray:
         return np.fromiter((i in self._counter_ids for i in ids.tolist()), bool, len(ids))
@@ -94,7 +101,24 @@ class PartitionWorker:
         return self._unsaved.get(series_id) or self._repository.series.get(series_id)
 
     async def process(self, records: list[Record]) -> None:
-        """Take a fetch of records in. An unreadable one is put aside and counted."""
+        """Take a fetch of records in. An unreadable one is put aside and counted.
+
+        While the store is away no more is taken in than fits into PENDING_BYTES_MAX: the log keeps the rest.
+        """
+        assert self._windows is not None, "BUG: not open"
+        while self._full and not self._closed:
+            self.counters["waits_for_store"] += 1
+            self._room.clear()
+            await self._room.wait()
+        if not self._closed:
+            await self._process(records)
+
+    @property
+    def _full(self) -> bool:
+        assert self._windows is not None, "BUG: not open"
+        return self._bytes > PENDING_BYTES_MAX or self._windows.late_full
+
+    async def _process(self, records: list[Record]) -> None:
         assert self._windows is not None, "BUG: not open"
         async with self._lock:
             for record in await self._next(records):
@@ -114,14 +138,18 @@ class PartitionWorker:
                 self.counters["samples"] += self._windows.apply(record.offset, batch)
                 if len(got.ids) and self._settings.keep_samples:
                     self._raw.append(got)
+                    self._bytes += sum(column.nbytes for column in got)
                 if batch.advance_ms == NO_ADVANCE:
                     self._last_record_ms = self._now_ms()
             for rollup in await self._drain():
                 await self._keep(rollup)
-            if self._windows.late_due:
-                await self._correct()
-            if self._windows.late_full:
-                await self._correct(everything=True)
+            try:
+                if self._windows.late_due:
+                    await self._correct()
+                if self._windows.late_full:
+                    await self._correct(everything=True)
+            except (SinkError, SourceError):
+                self.counters["store_errors"] += 1  # the tick tries again, and says so
 
     async def _drain(self) -> list[Rollup]:
         """Return the windows that closed; off the loop where it may take a while."""
@@ -137,16 +165,16 @@ class PartitionWorker:
         """Return the records that follow on what was taken in: repeated ones left out, missing ones read."""
         assert self._windows is not None, "BUG: not open"
         out: list[Record] = []
-        while self._offset < records[0].offset:
-            missing = await self._log.read(SAMPLES, self.partition, self._offset)
+        while self.offset < records[0].offset:
+            missing = await self._log.read(SAMPLES, self.partition, self.offset)
             missing = [record for record in missing if record.offset < records[0].offset]
             if not missing:
                 break  # trimmed by retention
             self.counters["records_read_again"] += len(missing)
             out += missing
-            self._offset = missing[-1].offset + 1
-        out += [record for record in records if record.offset >= self._offset]
-        self._offset = max(self._offset, records[-1].offset + 1)
+            self.offset = missing[-1].offset + 1
+        out += [record for record in records if record.offset >= self.offset]
+        self.offset = max(self.offset, records[-1].offset + 1)
         return out
 
     async def _keep(self, rollup: Rollup) -> None:
@@ -156,6 +184,7 @@ class PartitionWorker:
         for message in self._messages(rollup) if small else await self._off_loop(self._messages, rollup):
             await self._log.append(ROLLUPS, self.partition, message)
         self._rollups.append(rollup)
+        self._bytes += rollup.nbytes
 
     def _messages(self, rollup: Rollup) -> list[bytes]:
         unique = np.unique(rollup.ids)
@@ -191,7 +220,8 @@ class PartitionWorker:
         """Once a second: write what is pending, corrections too; advance the partition when it is idle."""
         assert self._windows is not None, "BUG: not open"
         async with self._lock:
-            await self._correct()
+            await self._correct(everything=self._windows.late_full)
+        self._room.set()
         now_ms = self._now_ms()
         if self._windows.open and now_ms - self._last_record_ms > self._settings.idle_ms:
             advance = SampleBatch([], b"", b"", b"", [], now_ms - self._settings.lateness_ms, now_ms)
@@ -210,13 +240,24 @@ class PartitionWorker:
         for rollup in self._rollups:
             touched |= touched_by(self._settings.long_windows, rollup.rollup, rollup.start_ms)
         rows = touched_columns(sorted(touched), self.partition, self._now_ms()) if touched else None
-        await self._repository.write(self._rollups, list(self._unsaved.values()), self._raw, checkpoint, rows)
-        self._rollups, self._raw, self._unsaved = [], [], {}
+        self._requests += self._windows.new_requests()
+        unsaved = list(self._unsaved.values())
+        await self._repository.write(self._rollups, unsaved, self._raw, checkpoint, rows, self._requests)
+        self._rollups, self._raw, self._unsaved, self._requests, self._bytes = [], [], {}, [], 0
 
     async def close(self) -> None:
         """Write what is pending."""
-        async with self._lock:
-            await self._correct()
+        self._closed = True
+        try:
+            async with self._lock:
+                await self._correct()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of everything: the partition is another's, who reads it from the log."""
+        self._closed = True
+        self._room.set()
         self._thread.shutdown(wait=False)
 
     @property

@@ -74,7 +74,7 @@ class Deliverer:
         target = self._targets.get(one.target)
         if target is None:
             why = "this target is not in the configuration any more"
-            return msgspec.structs.replace(one, state="given_up", error=why, updated_ms=self._now_ms())
+            return msgspec.structs.replace(one, state="given_up", error=why, updated_ms=self._later(one))
         error, retry_ms, never = "", 0, False
         async with self._room[one.target]:
             for request in requests_of(target, one):
@@ -83,11 +83,23 @@ class Deliverer:
                     break
         now, attempts = self._now_ms(), one.attempts + 1
         if not error:
-            return msgspec.structs.replace(one, state="delivered", attempts=attempts, error="", updated_ms=now)
+            return msgspec.structs.replace(
+                one, state="delivered", attempts=attempts, error="", updated_ms=self._later(one)
+            )
         wait_ms = max(retry_ms, self._backoff_ms(attempts))
         state = "refused" if never else "given_up" if now + wait_ms - one.created_ms > self._give_up_ms else "waiting"
-        changes = {"state": state, "attempts": attempts, "error": error, "next_ms": now + wait_ms, "updated_ms": now}
+        changes = {
+            "state": state,
+            "attempts": attempts,
+            "error": error,
+            "next_ms": now + wait_ms,
+            "updated_ms": self._later(one),
+        }
         return msgspec.structs.replace(one, **changes)
+
+    def _later(self, one: Notification) -> int:
+        """Return a time of change that replaces the row before, whose writer's clock may be ahead of ours."""
+        return max(self._now_ms(), one.updated_ms + 1)
 
     def _backoff_ms(self, attempts: int) -> int:
         most = min(BACKOFF_MS_MAX, BACKOFF_MS * 2 ** min(attempts - 1, 20))
@@ -113,6 +125,12 @@ class Deliverer:
         said = f"answered {status}: {text[:200].decode('utf-8', 'replace')}"
         retry_ms = retry_after_ms(answer.headers.get("retry-after", ""), self._now_ms())
         return said, retry_ms, 400 <= status < 500 and status not in (408, 425, 429)
+
+    def abandon(self) -> None:
+        """Stop at once, whatever is under way."""
+        for task in self._tasks.values():
+            task.cancel()
+        self._queues.clear()
 
     async def close(self) -> None:
         """Stop; what was under way is sent again by whoever goes on."""

@@ -10,7 +10,7 @@ rows (see docs/architecture.md).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,6 +72,7 @@ class PartitionWindows:
         self._waiting = 0
         self._late = LateSamples(specs, lateness_ms, entity_of or (lambda ids: ids.astype(np.int64)))
         self._requests: OrderedDict[int, None] = OrderedDict()
+        self._new_requests: list[tuple[int, int]] = []
 
     @property
     def open(self) -> bool:
@@ -88,12 +89,25 @@ class PartitionWindows:
         """How many samples were applied and not drained."""
         return self._waiting
 
-    def restore(self, watermark_ms: int, floor_ms: int = _NEVER, tails: tuple[np.ndarray, ...] | None = None) -> None:
+    def new_requests(self) -> list[tuple[int, int]]:
+        """Return (log offset, digest) of the requests taken in since the last call."""
+        out, self._new_requests = self._new_requests, []
+        return out
+
+    def restore(
+        self,
+        watermark_ms: int,
+        floor_ms: int = _NEVER,
+        tails: tuple[np.ndarray, ...] | None = None,
+        requests: Sequence[int] = (),
+    ) -> None:
         """Go on from a checkpoint: windows that end at or before its watermark are closed.
 
         floor_ms : windows that start before it are not made: their samples are not all in the log any more.
         tails : (uint64 ids, float64 values, int64 ms) of counters' last samples before the floor.
+        requests : digests of the last requests before the offset that is read from, oldest first.
         """
+        self._requests = OrderedDict.fromkeys(requests)
         self.watermark_ms, self._opened_from_ms = watermark_ms, floor_ms
         if tails is not None and len(tails[0]):
             ids, values, times_ms = tails
@@ -116,7 +130,7 @@ class PartitionWindows:
         got = columns(batch)
         part = Part(got.ids, got.times, got.values, np.full(len(got.ids), offset, np.int64))
         if any(digest for digest, _ in batch.requests):
-            part = part.where(self._first_time(batch.requests, len(part.ids)))
+            part = part.where(self._first_time(batch.requests, len(part.ids), offset))
         if len(part.ids):
             self._buffer.append(part)
             self._waiting += len(part.ids)
@@ -125,7 +139,7 @@ class PartitionWindows:
         self.last_offset = offset
         return len(part.ids)
 
-    def _first_time(self, requests: list[tuple[int, int]], n: int) -> np.ndarray:
+    def _first_time(self, requests: list[tuple[int, int]], n: int, offset: int) -> np.ndarray:
         keep, at = np.ones(n, bool), 0
         for digest, count in requests:
             if digest and digest in self._requests:
@@ -133,6 +147,7 @@ class PartitionWindows:
                 self.repeated_samples += count
             elif digest:
                 self._requests[digest] = None
+                self._new_requests.append((offset, digest))
                 if len(self._requests) > REQUESTS_REMEMBERED:
                     self._requests.popitem(last=False)
             at += count

@@ -1,0 +1,40 @@
+"""Where the scored windows of a model's snapshot are in the store."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+
+class StoredWindows:
+    """``parts``: [lineage, first number, number behind the last], rising by number.
+
+    A lineage is a random name under which one owner writes, so rows that an owner who lost the partition writes late
+    replace none of those that a newer snapshot names.
+    """
+
+    def __init__(self, parts: list[list[int]] | None = None, relearned: int = 0) -> None:
+        self.parts, self._relearned = parts or [], relearned
+        self.lineage = secrets.randbits(62)
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> StoredWindows:
+        """Return those of a snapshot; one of an earlier release names them by how often it was learned anew."""
+        ring = state["ring"]
+        parts = state.get("stored", [[ring["relearned"], ring["first"], ring["next"]]])
+        return cls([list(part) for part in parts], ring["relearned"])
+
+    def next_for(self, relearned: int) -> int:
+        """Return the number of the first window still to be stored; a model learned anew stores all of them again."""
+        if relearned != self._relearned:
+            self.parts, self._relearned, self.lineage = [], relearned, secrets.randbits(62)
+        return self.parts[-1][2] if self.parts else 0
+
+    def saved(self, first_kept: int, until: int) -> None:
+        """Take note that everything below ``until`` is stored; what lies below ``first_kept`` was let go."""
+        begin = max(first_kept, self.parts[-1][2] if self.parts else 0)
+        if self.parts and self.parts[-1][0] == self.lineage:
+            self.parts[-1][2] = until
+        elif begin < until:
+            self.parts.append([self.lineage, begin, until])
+        self.parts = [part for part in self.parts if part[2] > first_kept]

@@ -1,9 +1,9 @@
-# make run, make test, make lint, make bench: each sets up what it needs first.
+# make run, make test, make lint, make bench, make chaos: each sets up what it needs first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench setup dev clean
+.PHONY: run test lint bench chaos setup dev clean
 
 run: $(VENV)/.run ui/node_modules/.done
 	$(BIN)/foreshock up $(ARGS)
@@ -19,6 +19,10 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
+
+# Faults on the whole deployment under load, minutes long: make chaos ARGS="--seed 7 --seconds 300"
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.cluster.chaos $(ARGS)
 
 $(VENV)/.venv:
 	$(PYTHON) -m venv $(VENV)

@@ -17,6 +17,7 @@ from log.kafka_topics import BATCH_BYTES, FETCH_BYTES, RECORD_BYTES_MAX, prepare
 from schemas.errors import SinkError, SourceError
 
 READ_TIMEOUT_S = 10
+ADMIN_ATTEMPTS, ADMIN_RETRY_S = 10, 1.0
 
 
 class KafkaLog:
@@ -67,14 +68,18 @@ class KafkaLog:
 
     async def create_topics(self, topics: Mapping[str, int]) -> None:
         """Make the topics that do not exist, and check those that do (log.kafka_topics); raises SinkError."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers, **self._options.client())
-        try:
-            await admin.start()
-            await prepare(admin, topics, self._options)
-        except KafkaError as error:
-            raise SinkError(f"cannot create topics at kafka://{self._servers}: {error}") from error
-        finally:
-            await admin.close()
+        for left in reversed(range(ADMIN_ATTEMPTS)):
+            admin = AIOKafkaAdminClient(bootstrap_servers=self._servers, **self._options.client())
+            try:
+                await admin.start()
+                await prepare(admin, topics, self._options)
+                return
+            except KafkaError as error:
+                if not left:
+                    raise SinkError(f"cannot create topics at kafka://{self._servers}: {error}") from error
+            finally:
+                await admin.close()
+            await asyncio.sleep(ADMIN_RETRY_S)  # one broker of several may be away
 
     async def append(self, topic: str, partition: int, value: bytes, key: bytes | None = None) -> int:
         assert self._producer is not None, "BUG: the log is not started"

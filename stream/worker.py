@@ -28,6 +28,9 @@ from stream.watchdog import Watchdog
 
 logger = logging.getLogger("foreshock.stream")
 
+OPEN_MS = 12_000  # so long a partition's state is asked of a store that is away; then the process starts again
+OPEN_RETRY_S = 0.5
+
 Worker = PartitionWorker | PartitionScorer | PartitionAlerter | PartitionTranslator
 
 
@@ -118,10 +121,20 @@ class StreamWorker:
 
     async def _position(self, topic: str, partition: int) -> int | None:
         """Where an assigned partition is read from: the checkpoint in the store, not the broker's commit."""
-        worker = self._new_worker(topic, partition)
-        if worker is None:
-            return None
-        offset = await worker.open()
+        until_ms = self._now_ms() + OPEN_MS
+        while True:
+            worker = self._new_worker(topic, partition)
+            if worker is None:
+                return None
+            try:
+                offset = await worker.open()
+                break
+            except ForeshockError as error:
+                worker.abandon()
+                if self._now_ms() >= until_ms:
+                    raise
+                logger.warning("cannot begin with %s %s, trying again: %s", topic, partition, error)
+                await asyncio.sleep(OPEN_RETRY_S)
         if (before := self._workers_of[topic].pop(partition, None)) is not None:
             before.abandon()
         self._workers_of[topic][partition] = worker
@@ -174,15 +187,21 @@ class StreamWorker:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._settings.flush_interval_s)
+            if self.app.crashed:
+                self.why = f"the broker's client: {self.app.crash_reason!r}"
+                self.failed.set()
             for worker in self._workers():
                 if not self._held():
                     break
+                if worker not in self._workers():
+                    continue  # it was given up meanwhile
                 try:
                     await worker.tick()
                 except ForeshockError as error:
                     logger.error("%s; again in a second, the log keeps everything", error)
                 except Exception:
-                    logger.exception("BUG: cannot write; again in a second, the log keeps everything")
+                    if worker in self._workers():
+                        logger.exception("BUG: cannot write; again in a second, the log keeps everything")
 
     async def _watch(self) -> None:
         """Follow the lag of each partition, and stop where one gets nothing any more without a word."""

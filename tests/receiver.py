@@ -6,17 +6,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Receiver:
-    """``answers`` is asked for each request in turn: a status, (status, headers), or "close" for none at all."""
+    """``answers`` is asked for each request in turn: a status, (status, headers), or "close" for none at all.
+
+    ``default`` is the answer once they are used up.
+    """
 
     def __init__(self, answers=()):
         self.requests, self._answers, self._lock = [], list(answers), threading.Lock()
+        self.default = 200
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 with receiver._lock:
-                    answer = receiver._answers.pop(0) if receiver._answers else 200
+                    answer = receiver._answers.pop(0) if receiver._answers else receiver.default
                     receiver.requests.append((self.path, dict(self.headers), body, answer))
                 if answer == "close":
                     self.connection.close()

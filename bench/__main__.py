@@ -8,6 +8,7 @@ import sys
 FIGURES = {
     "windows": "bench.windows",
     "fanout": "bench.fanout",
+    "latency": "bench.latency",
     "events": "bench.user_events",
     "remote_write": "bench.remote_write",
 }

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -34,8 +34,24 @@ PENDING_BYTES_MAX = 128 << 20  # rollups and raw samples that wait for the store
 ENCODED_MAX = 64  # lists of series definitions, encoded, kept for the windows to come
 
 
+class _Pending(NamedTuple):
+    """What one write to the store takes, and how many bytes that are."""
+
+    rollups: list[Rollup]
+    raw: list[tuple[np.ndarray, ...]]
+    unsaved: list[Series]
+    requests: list[tuple[int, int]]
+    checkpoint: dict[str, Any]
+    bytes: int
+
+
 class PartitionWorker:
-    """The windows of one partition, with what is not yet in the store."""
+    """The windows of one partition, with what is not yet in the store.
+
+    Two locks: samples are taken in and windows closed under ``_lock``, which is never held while the store is waited
+    for; corrections and writes to the store follow one another under ``_storing``. So nobody who waits for a window
+    waits for the store, until PENDING_BYTES_MAX wait for it.
+    """
 
     def __init__(
         self, partition: int, log: Log, repository: Repository, settings: StreamSettings, now_ms: Callable[[], int]
@@ -56,9 +72,10 @@ class PartitionWorker:
         self._bytes = 0  # of what is not yet in the store
         self._requests: list[tuple[int, int]] = []
         self._room = asyncio.Event()
-        self._closed = False
+        self._closed = self._abandoned = False
         self._recovered_until = -1  # samples up to this offset may be in stored rows already
-        self._lock = asyncio.Lock()
+        self._lock, self._storing = asyncio.Lock(), asyncio.Lock()
+        self._correcting: asyncio.Task | None = None
         self._last_record_ms = now_ms()
         self._windows: PartitionWindows | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"windows-{partition}")
@@ -143,13 +160,18 @@ class PartitionWorker:
                     self._last_record_ms = self._now_ms()
             for rollup in await self._drain():
                 await self._keep(rollup)
-            try:
-                if self._windows.late_due:
-                    await self._correct()
-                if self._windows.late_full:
-                    await self._correct(everything=True)
-            except (SinkError, SourceError):
-                self.counters["store_errors"] += 1  # the tick tries again, and says so
+        if self._windows.late_due and (self._correcting is None or self._correcting.done()):
+            self._correcting = asyncio.create_task(self._correct_now())
+
+    async def _correct_now(self) -> None:
+        """Correct beside what is taken in meanwhile, which is held up only where no more late samples fit."""
+        try:
+            await self._correct()
+            if self._windows is not None and self._windows.late_full:
+                await self._correct(everything=True)
+        except (SinkError, SourceError):
+            self.counters["store_errors"] += 1  # the tick tries again, and says so
+        self._room.set()
 
     async def _drain(self) -> list[Rollup]:
         """Return the windows that closed; off the loop where it may take a while."""
@@ -199,28 +221,33 @@ class PartitionWorker:
     async def _correct(self, *, everything: bool = False) -> None:
         """Correct closed windows by late samples. What was closed before must be stored first: it is merged into."""
         assert self._windows is not None, "BUG: not open"
-        await self._flush()
-        if not self._owed:
-            self._owed_since = self._windows.checkpoint()[0]
-            self._owed = self._windows.close_late(everything=everything)
-        while self._owed:  # one stays here until it is made: the store may be away
-            owed = self._owed[0]
-            if int(owed.part.offsets.min(initial=2**62)) <= self._recovered_until:
-                # After a restart most samples are in stored rows: their versions alone are soon read.
-                owed = owed.beyond(await self._repository.versions(owed.spec.name, *owed.windows()))
-            if len(owed.starts):
-                stored = await self._repository.rollup_rows(owed.spec.name, *owed.windows())
-                rollup = self._windows.corrected(owed, stored)
-                if rollup is not None:
-                    await self._keep(rollup)
-            self._owed.pop(0)
-        await self._flush()
+        async with self._storing:
+            await self._flush()
+            while not self._owed and not self._abandoned:
+                async with self._lock:
+                    if not self._rollups:
+                        self._owed_since = self._windows.checkpoint()[0]
+                        self._owed = self._windows.close_late(everything=everything)
+                        break
+                await self._flush()  # windows closed in the meantime
+            while self._owed and not self._abandoned:  # one stays here until it is made: the store may be away
+                owed = self._owed[0]
+                if int(owed.part.offsets.min(initial=2**62)) <= self._recovered_until:
+                    # After a restart most samples are in stored rows: their versions alone are soon read.
+                    owed = owed.beyond(await self._repository.versions(owed.spec.name, *owed.windows()))
+                if len(owed.starts):
+                    stored = await self._repository.rollup_rows(owed.spec.name, *owed.windows())
+                    async with self._lock:
+                        rollup = self._windows.corrected(owed, stored)
+                        if rollup is not None:
+                            await self._keep(rollup)
+                self._owed.pop(0)
+            await self._flush()
 
     async def tick(self) -> None:
         """Once a second: write what is pending, corrections too; advance the partition when it is idle."""
         assert self._windows is not None, "BUG: not open"
-        async with self._lock:
-            await self._correct(everything=self._windows.late_full)
+        await self._correct(everything=self._windows.late_full)
         self._room.set()
         now_ms = self._now_ms()
         if self._windows.open and now_ms - self._last_record_ms > self._settings.idle_ms:
@@ -228,35 +255,55 @@ class PartitionWorker:
             await self._log.append(SAMPLES, self.partition, encode_batch(advance))
 
     async def _flush(self) -> None:
-        assert self._windows is not None, "BUG: not open"
-        if not (self._rollups or self._raw or self._unsaved):
+        """Write what is pending. What windows give meanwhile waits for the next time."""
+        async with self._lock:
+            pending = self._take_pending()
+        if pending is None:
             return
+        touched: set[tuple[str, int, int]] = set()
+        for rollup in pending.rollups:
+            touched |= touched_by(self._settings.long_windows, rollup.rollup, rollup.start_ms)
+        rows = touched_columns(sorted(touched), self.partition, self._now_ms()) if touched else None
+        rollups, raw, unsaved, requests, checkpoint, size = pending
+        try:
+            await self._repository.write(rollups, unsaved, raw, checkpoint, rows, requests)
+        except BaseException:
+            self._rollups, self._raw = rollups + self._rollups, raw + self._raw
+            self._requests = requests + self._requests
+            raise
+        self._bytes -= size
+        for series in unsaved:
+            self._unsaved.pop(series.series_id, None)
+        self._room.set()
+
+    def _take_pending(self) -> _Pending | None:
+        """Return what is to be written now, None for nothing, with the checkpoint that holds once it is."""
+        assert self._windows is not None, "BUG: not open"
+        if self._abandoned or not (self._rollups or self._raw or self._unsaved):
+            return None
         resume_offset, floor_ms, watermark_ms = self._windows.checkpoint()
         if self._owed:
             resume_offset = min(resume_offset, self._owed_since)
         checkpoint = {"topic": SAMPLES, "partition": self.partition, "resume_offset": resume_offset}
         checkpoint |= {"floor_ms": floor_ms, "watermark_ms": watermark_ms, "version": self._windows.last_offset}
-        touched: set[tuple[str, int, int]] = set()
-        for rollup in self._rollups:
-            touched |= touched_by(self._settings.long_windows, rollup.rollup, rollup.start_ms)
-        rows = touched_columns(sorted(touched), self.partition, self._now_ms()) if touched else None
-        self._requests += self._windows.new_requests()
-        unsaved = list(self._unsaved.values())
-        await self._repository.write(self._rollups, unsaved, self._raw, checkpoint, rows, self._requests)
-        self._rollups, self._raw, self._unsaved, self._requests, self._bytes = [], [], {}, [], 0
+        requests = self._requests + self._windows.new_requests()
+        taken = _Pending(self._rollups, self._raw, list(self._unsaved.values()), requests, checkpoint, self._bytes)
+        self._rollups, self._raw, self._requests = [], [], []
+        return taken
 
     async def close(self) -> None:
         """Write what is pending."""
         self._closed = True
         try:
-            async with self._lock:
-                await self._correct()
+            await self._correct()
         finally:
             self.abandon()
 
     def abandon(self) -> None:
         """Let go of everything: the partition is another's, who reads it from the log."""
-        self._closed = True
+        self._closed = self._abandoned = True
+        if self._correcting is not None:
+            self._correcting.cancel()
         self._room.set()
         self._thread.shutdown(wait=False)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
+# Before NumPy is imported: the matrices here are small, and threads that wait for one spin on the other processors.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import asyncio
 import hashlib
 import logging
-import os
 import secrets
 import sys
 from pathlib import Path

@@ -17,10 +17,13 @@ from faust.types.tuples import FutureMessage, RecordMetadata
 
 from log.base import Record
 from log.embedded import EmbeddedLog
-from log.fetch import Fetch, fetch_message
+from log.fetch import Fetch, FetchConsumer, fetch_message
+
+_LINGER_S = 0.03  # a few records are worth waiting for more: a fetch costs far more than a record in it
+_LINGERED_RECORDS = 32
 
 
-class Consumer(base.Consumer):
+class Consumer(FetchConsumer, base.Consumer):
     """Reads the log by position; a message is a Fetch, its offset the last record's."""
 
     transport: Any
@@ -108,21 +111,30 @@ class Consumer(base.Consumer):
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> dict[TP, list[Record]]:
         wanted = self._positions.keys() if active_partitions is None else active_partitions & self._positions.keys()
-        end = monotonic() + timeout
+        end, lingered = monotonic() + timeout, False
         while True:
             self._event.clear()
-            out: dict[TP, list[Any]] = {}
-            for tp in list(wanted):
-                records = self._log.read_now(tp.topic, tp.partition, self._positions[tp])
-                if records:
-                    self._positions[tp] = records[-1].offset + 1
-                    out[tp] = [Fetch(records)]
-            if out or self.should_stop or monotonic() >= end:
-                return out
+            waiting = sum(max(0, self.highwater(tp) - at) for tp, at in self._positions.items() if tp in wanted)
+            if 0 < waiting < _LINGERED_RECORDS and not lingered:
+                lingered = True
+                await asyncio.sleep(_LINGER_S)
+                continue
+            if waiting or self.should_stop or monotonic() >= end:
+                return self._fetched(list(wanted))
             try:
                 await asyncio.wait_for(self._event.wait(), max(0.001, end - monotonic()))
             except TimeoutError:
                 return {}
+
+    def _fetched(self, wanted: list[TP]) -> dict[TP, list[Any]]:
+        out: dict[TP, list[Any]] = {}
+        for tp in wanted:
+            if tp not in self._positions:  # revoked meanwhile
+                continue
+            if records := self._log.read_now(tp.topic, tp.partition, self._positions[tp]):
+                self._positions[tp] = records[-1].offset + 1
+                out[tp] = [Fetch(records)]
+        return out
 
     def _to_message(self, tp: TP, record: Any) -> Any:
         return fetch_message(self.app, tp, record)

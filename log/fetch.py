@@ -16,6 +16,28 @@ class Fetch(NamedTuple):
     records: list[Record]
 
 
+class FetchConsumer:
+    """What Faust's consumers are to know of fetches, as a base beside them.
+
+    A fetch's offset is its last record's: those before it are no gap that would have to be kept in mind. An agent
+    works on one fetch at a time, so the last that was acknowledged stands for all before it.
+    """
+
+    _acked: Any
+    _acked_index: Any
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        return None
+
+    def _new_offset(self, tp: TP) -> int | None:
+        if not (acked := self._acked[tp]):
+            return None
+        offset = max(acked) + 1
+        acked.clear()
+        self._acked_index[tp].clear()
+        return offset
+
+
 def fetch_message(app: Any, tp: TP, fetch: Any) -> Message:
     """Return the Faust message of a fetch; its offset is the last record's."""
     last = fetch.records[-1]

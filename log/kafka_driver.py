@@ -12,11 +12,11 @@ from typing import Any
 from faust.transport.drivers import aiokafka
 from faust.types import TP
 
-from log.fetch import Fetch, fetch_message
+from log.fetch import Fetch, FetchConsumer, fetch_message
 from log.kafka import record_of
 
 
-class Consumer(aiokafka.Consumer):
+class Consumer(FetchConsumer, aiokafka.Consumer):
     """Knows also whether its partitions are still its own: those of a process that was stopped for a while are not."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

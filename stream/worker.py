@@ -109,7 +109,8 @@ class StreamWorker:
                     worker = workers.get(fetch.records[0].partition)
                     if worker is not None:  # else: the partition went to another worker, who reads it again
                         self._busy.add(topic)
-                        await worker.process(fetch.records)
+                        # Shielded: a stop in the middle would leave windows closed that are not handed on yet.
+                        await asyncio.shield(worker.process(fetch.records))
                 except Exception as error:
                     # Faust would acknowledge the records and go on: stop instead, the checkpoint knows where to resume.
                     logger.exception("agent %s cannot take in a fetch of records", name)

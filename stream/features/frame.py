@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
-from schemas.rollup import RollupMessage
+from schemas.rollup import RollupMessage, series_of
 
 STATS = ("mean", "min", "max", "last", "stddev", "p95", "rate")
 
@@ -33,13 +35,34 @@ class Frame:
         return self.stats["mean"]
 
 
+class _Places(NamedTuple):
+    entities: list[str]
+    metrics: list[str]
+    entity_of: np.ndarray  # intp by series, index into ``entities``
+    metric_of: np.ndarray
+    event: np.ndarray  # bool by series
+
+
+@lru_cache(8)
+def _places(definitions: bytes) -> _Places:
+    """Return where each series of a message goes; most messages of a partition name the same series."""
+    entities: dict[str, int] = {}
+    metrics: dict[str, int] = {}
+    series = series_of(definitions)
+    entity_of = np.array([entities.setdefault(s.entity, len(entities)) for s in series], np.intp)
+    metric_of = np.array([metrics.setdefault(s.key, len(metrics)) for s in series], np.intp)
+    event = np.array([s.kind == "event" for s in series], bool)
+    return _Places(list(entities), list(metrics), entity_of, metric_of, event)
+
+
 def frames_from_message(message: RollupMessage) -> list[Frame]:
     """Return a frame a window, by rising start: entities and series keys in order of first appearance."""
     starts, ends = np.frombuffer(message.starts, "<i8"), np.frombuffer(message.ends, "<i8")
     rows = np.frombuffer(message.rows, "<i8")
     rate = np.frombuffer(message.columns["rate"], "<f8")
     counter = np.isfinite(rate)
-    event = np.array([s.kind == "event" for s in message.series], bool)[rows]
+    places = _places(bytes(message.definitions))
+    event = places.event[rows]
     columns = {}
     for stat in STATS:
         values = np.frombuffer(message.columns[stat], "<f8")
@@ -48,11 +71,7 @@ def frames_from_message(message: RollupMessage) -> list[Frame]:
         elif stat == "stddev":
             values = np.where(counter, 0.0, values)
         columns[stat] = np.where(np.isfinite(values), values, np.nan)
-    entity_number: dict[str, int] = {}
-    metric_number: dict[str, int] = {}
-    entity_of = np.array([entity_number.setdefault(s.entity, len(entity_number)) for s in message.series], np.intp)
-    metric_of = np.array([metric_number.setdefault(s.key, len(metric_number)) for s in message.series], np.intp)
-    entities, metrics = list(entity_number), list(metric_number)
+    entities, metrics, entity_of, metric_of, _ = places
     heads = np.flatnonzero(np.diff(starts, prepend=starts[0] - 1)) if len(starts) else np.zeros(0, int)
     frames = []
     for head, tail in zip(heads.tolist(), [*heads[1:].tolist(), len(starts)], strict=True):

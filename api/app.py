@@ -19,9 +19,11 @@ from api.routes.forecast import ForecastRoutes
 from api.routes.health import HealthRoutes
 from api.routes.incident_hooks import IncidentHooks
 from api.routes.incidents import IncidentRoutes
+from api.routes.overview import OverviewRoutes
 from api.routes.page import PageRoutes
 from api.routes.range import RangeRoutes
 from api.routes.samples import SampleRoutes
+from api.routes.settings import SettingsRoutes
 from api.routes.verdicts import VerdictRoutes
 from schemas.errors import ForeshockError
 
@@ -32,6 +34,7 @@ def build_app(context: Context) -> ASGIApp:
     doors = DoorRoutes(context)
     incidents, health = IncidentRoutes(context), HealthRoutes(context)
     hooks, alerts = IncidentHooks(context, incidents), AlertRoutes(context)
+    overview = OverviewRoutes(context)
 
     async def openapi(_: Request) -> Response:
         return json_response(describe())
@@ -49,6 +52,9 @@ def build_app(context: Context) -> ASGIApp:
         Route("/api/v1/entities", ranges.entities),
         Route("/api/v1/series", ranges.series),
         Route("/api/v1/periods", ranges.periods),
+        Route("/api/v1/overview", overview.overview),
+        Route("/api/v1/risk", overview.risk),
+        Route("/api/v1/settings", SettingsRoutes(context).settings),
         Route("/api/v1/verdicts", verdicts.verdicts),
         Route("/api/v1/scores", verdicts.scores),
         Route("/api/v1/verdicts/{id}/feedback", verdicts.feedback, methods=["POST"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -41,6 +41,7 @@ class ApiSettings:
     tokens: tuple[str, ...] = ()
     tokens_file: Path | None = None
     page: Path | None = None  # the folder of the page
+    shown: Sequence[Mapping[str, Any]] = ()  # what GET /api/v1/settings tells, secrets masked
 
 
 class Gauge(NamedTuple):

@@ -70,6 +70,7 @@ _INCIDENT = {
     },
 }
 _INTERVAL = [_FROM, _TO]
+_POINTS = _query("points", {"type": "integer", "minimum": 1, "maximum": 2000})
 _SCORED = [*_INTERVAL, _query("entity", _TEXTS), _query("rollup", _TEXTS), _query("flag", {"enum": ["0", "1"]})]
 
 
@@ -143,6 +144,17 @@ def describe() -> dict[str, Any]:
         "/api/v1/entities": {"get": _get("What is watched", _LIST)},
         "/api/v1/series": {"get": _get("Every series", _LIST, [_query("entity", _TEXTS), _query("metric", _TEXTS)])},
         "/api/v1/periods": {"get": _get("Traffic periods of an interval", _LIST, _INTERVAL)},
+        "/api/v1/overview": {
+            "get": _get("Every entity: labels, newest verdicts, a line of scores", _OBJECT, [*_INTERVAL, _POINTS])
+        },
+        "/api/v1/risk": {
+            "get": _get(
+                "Rows of start, p_incident, anomaly_score, flag: the worst of all rollups",
+                _OBJECT,
+                [*_INTERVAL, _POINTS, {**_query("entity", {"type": "string"}), "required": True}],
+            )
+        },
+        "/api/v1/settings": {"get": _get("The settings and what each means; secrets are masked", _LIST)},
         "/api/v1/verdicts": {
             "get": _get(
                 "What the models said", _LIST, [*_SCORED, _query("limit", {"type": "integer", "maximum": 10_000})]

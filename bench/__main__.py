@@ -10,6 +10,7 @@ FIGURES = {
     "fanout": "bench.fanout",
     "latency": "bench.latency",
     "events": "bench.user_events",
+    "page": "bench.page",
     "remote_write": "bench.remote_write",
 }
 

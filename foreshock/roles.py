@@ -24,6 +24,7 @@ from api.live.connection import Connection
 from api.live.hub import LIVE_TOPICS, Hub
 from api.live.socket import LiveSocket
 from foreshock.settings import Settings, duration_ms
+from foreshock.shown_settings import shown_settings
 from log.base import Log
 from log.open import open_log
 from schemas.errors import ForeshockError, SettingsError, SourceError
@@ -137,6 +138,7 @@ def api_settings(settings: Settings) -> ApiSettings:
         tokens=tuple(settings.auth.tokens),
         tokens_file=Path(settings.auth.tokens_file) if settings.auth.tokens_file else None,
         page=page if page.is_dir() else None,
+        shown=shown_settings(settings),
     )
 
 

@@ -1,187 +1,248 @@
-// The only file that says Dygraph: charts that share cursor, zoom and shading.
+// The only file that says Dygraph: one chart of some lines, its readout and its menu.
 
-import { moment, short } from './time.js';
+import { make } from './dom.js';
+import { niceRange, short } from './numbers.js';
+import { LINES, colour, lineColour, onScheme } from './scheme.js';
+import { Line, rowsOf, visible } from './table.js';
+import { ticks } from './time.js';
+import { underlay } from './underlay.js';
 
-// Its own legend writes names as HTML and measures by a style attribute, which our content policy refuses.
-Dygraph.PLUGINS = Dygraph.PLUGINS.filter((plugin) => plugin !== Dygraph.Plugins.Legend);
+// Axes and grid are enough. Its legend writes names as HTML and styles as attributes, which our content policy refuses.
+Dygraph.PLUGINS = [Dygraph.Plugins.Axes, Dygraph.Plugins.Grid];
 
-const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#8a7b00', '#7f7f7f'];
+// Colours come round again with another stroke.
+const AGAIN = [null, [8, 2], [4, 2], [1, 2]];
+const LINES_READ = 6; // so many values are read out below a chart
 
 /** @type {Set<Chart>} */
-const all = new Set();
+export const charts = new Set();
+let onSeen = () => {};
 const seen = new IntersectionObserver((entries) => {
+  const shown = [];
   for (const entry of entries) {
     const chart = entry.target.chart;
     chart.visible = entry.isIntersecting;
-    if (chart.visible && chart.stale) chart.draw();
+    if (chart.visible) shown.push(chart);
   }
-}, { rootMargin: '200px' });
+  if (shown.length) onSeen(shown);
+  for (const chart of shown) if (chart.stale) chart.draw();
+}, { rootMargin: '150px' });
+const sized = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.chart.width !== target.clientWidth) target.chart.resize();
+  }
+});
+
+/** @param {(charts: Chart[]) => void} listener called with charts that came into view */
+export function whenSeen(listener) {
+  onSeen = listener;
+}
 
 export class Chart {
   /**
    * @param {HTMLElement} parent
-   * @param {{title: string, table: import('./table.js').Table, range?: [number, number], view: object}} options
-   * `view` is shared by all charts: {from, to, shades: [{start, end, kind}], onZoom(from, to), onPick(ms)}.
+   * @param {{title: string, range?: [number, number], view: object, marks: object, tools?: HTMLElement, naming?: (name: string) => string, reading?: (value: number|null) => string}} options
+   * `view`: {from, to}; `marks`: what is drawn under the lines, see underlay.js; both are shared by all charts.
    */
-  constructor(parent, { title, table, range, view }) {
-    this.table = table;
-    this.view = view;
-    this.stale = true;
-    this.visible = false;
-    this.box = document.createElement('section');
-    this.box.className = 'chart';
-    this.box.setAttribute('aria-label', title);
+  constructor(parent, { title, range, view, marks, tools, naming = (name) => name, reading = short }) {
+    Object.assign(this, { title, view, marks, naming, reading, range, graph: null, visible: false, stale: true, loaded: 0, step: 1000, labels: [], width: 0, pointed: null });
+    /** @type {Map<string, Line>} what was measured */
+    this.lines = new Map();
+    /** @type {Map<string, Line>} what is shown beside it: the past, a forecast */
+    this.dashed = new Map();
+    /** @type {{kind: string, times: number[], low: number[], high: number[], middle?: number[]}[]} */
+    this.bands = [];
+    this.plot = make('div', { className: 'plot' });
+    this.cursor = make('div', { className: 'cursor' });
+    this.selection = make('div', { className: 'selection', hidden: true });
+    this.readout = make('div', { className: 'readout' });
+    this.note = make('div', { className: 'note', hidden: true });
+    this.frame = make('div', { className: 'frame' }, this.plot, this.cursor, this.selection, this.note);
+    this.box = make('section', { className: 'chart', 'aria-label': title },
+      make('div', { className: 'head' }, make('h3', { textContent: title, title }), tools), this.frame, this.readout);
     this.box.chart = this;
-    const heading = document.createElement('h3');
-    heading.textContent = title;
-    this.readout = document.createElement('div');
-    this.readout.className = 'readout';
-    this.plot = document.createElement('div');
-    this.plot.className = 'plot';
-    this.box.append(heading, this.plot, this.readout);
+    this.frame.chart = this;
     parent.append(this.box);
-    this.graph = null;
-    this.valueRange = range;
-    all.add(this);
+    charts.add(this);
     seen.observe(this.box);
+    sized.observe(this.frame);
+  }
+
+  /** @returns {Line} of a series, made where there is none */
+  line(name) {
+    if (!this.lines.has(name)) this.lines.set(name, new Line());
+    return this.lines.get(name);
+  }
+
+  /** Everything that is drawn as a line, in the order of its columns. */
+  columns() {
+    return [...this.lines, ...this.dashed];
+  }
+
+  options() {
+    const columns = this.columns();
+    const pixels = Math.max(100, this.plot.clientWidth - 56);
+    const shown = columns.map(([, line]) => visible(line, { from: this.view.from, to: this.view.to, pixels, step: this.step }));
+    const rows = rowsOf(shown);
+    this.points = rows.length;
+    // Dygraphs wants a row; an empty one draws axes alone.
+    if (!rows.length) rows.push([new Date(this.view.from), ...columns.map(() => null)]);
+    return { file: rows, dateWindow: [this.view.from, this.view.to], valueRange: this.range ?? this.extent(shown), labels: ['time', ...columns.map(([name]) => name)] };
+  }
+
+  extent(shown) {
+    let [low, high] = [Infinity, -Infinity];
+    const take = (values) => { for (const value of values) { if (value < low) low = value; if (value > high) high = value; } };
+    for (const { values } of shown) take(values);
+    for (const band of this.bands) { take(band.low); take(band.high); }
+    return niceRange(low, high);
+  }
+
+  styles() {
+    const measured = this.lines.size;
+    const names = this.columns().map(([name]) => name);
+    return {
+      colors: names.map((_, i) => (i < measured ? lineColour(i) : lineColour((i - measured) % Math.max(1, measured)))),
+      // What is not measured now is not drawn as if it were.
+      series: Object.fromEntries(names.map((name, i) => [name, i < measured ? { strokeWidth: 1.5, strokePattern: AGAIN[Math.floor(i / LINES) % AGAIN.length] } : { strokePattern: name.endsWith('forecast') ? [7, 3] : [2, 3], strokeWidth: 1.2 }])),
+    };
   }
 
   make() {
-    const style = getComputedStyle(document.documentElement);
-    this.graph = new Dygraph(this.plot, this.table.rows.length ? this.table.rows : [[new Date(this.view.from), ...this.table.columns.map(() => null)]], {
-      labels: ['time', ...this.table.columns],
-      colors: this.table.columns.map((_, i) => COLOURS[i % COLOURS.length]),
-      dateWindow: [this.view.from, this.view.to],
-      valueRange: this.valueRange ?? null,
-      includeZero: !this.valueRange,
-      gridLineColor: style.getPropertyValue('--line'),
-      axisLineColor: style.getPropertyValue('--line'),
-      strokeWidth: 1.4,
-      series: patterns(this.table.columns),
-      connectSeparatedPoints: true, // series of one chart need not have the same times; a real gap holds a NaN
-      axes: { y: { valueFormatter: short, axisLabelFormatter: short, axisLabelWidth: 44 }, x: { axisLabelWidth: 64 } },
-      highlightCallback: (_, ms) => this.pointAt(ms),
-      unhighlightCallback: () => { for (const chart of all) chart.unpoint(); },
-      zoomCallback: (from, to) => this.view.onZoom(from, to),
-      clickCallback: (_, ms) => this.view.onPick(ms),
-      underlayCallback: (canvas, area, graph) => this.shade(canvas, area, graph),
-      interactionModel: panning(this),
+    const { file, ...options } = this.options();
+    this.graph = new Dygraph(this.plot, file, {
+      ...options,
+      ...this.styles(),
+      gridLineColor: colour('grid'),
+      axisLineColor: colour('line'),
+      connectSeparatedPoints: true, // lines of one chart need not have the same times; a real gap holds a NaN
+      drawHighlightPointsOnMouseMove: false,
+      highlightCircleSize: 0,
+      interactionModel: {},
+      axes: {
+        y: { axisLabelFormatter: (value) => this.reading(value), axisLabelWidth: 46, pixelsPerLabel: 26 },
+        x: { ticker: (from, to, pixels) => ticks(from, to, pixels), axisLabelWidth: 72 },
+      },
+      underlayCallback: (canvas, area, graph) => underlay(canvas, area, graph, this),
     });
-  }
-
-  pointAt(ms) {
-    for (const chart of all) chart.point(ms);
-  }
-
-  point(ms) {
-    if (!this.visible || !this.graph || !this.table.rows.length) return;
-    const at = Math.min(this.table.find(ms), this.table.rows.length - 1);
-    const row = this.table.rows[at];
-    this.readout.replaceChildren(`${moment(row[0], this.view.to - this.view.from)} `);
-    this.table.columns.slice(0, 8).forEach((name, i) => {
-      if (row[i + 1] === null) return;
-      const bold = document.createElement('b');
-      bold.style.color = COLOURS[i % COLOURS.length];
-      bold.textContent = ` ${short(row[i + 1])}`;
-      this.readout.append(bold, ` ${name}`);
-    });
-    this.graph.setSelection(at);
-  }
-
-  unpoint() {
-    if (this.graph && this.visible) this.graph.clearSelection();
-    this.readout.replaceChildren();
-  }
-
-  shade(canvas, area, graph) {
-    const style = getComputedStyle(document.documentElement);
-    this.band(canvas, graph, style.getPropertyValue('--band'));
-    let shown = 0;
-    for (const { start, end, kind } of this.view.shades) {
-      const left = Math.max(area.x, graph.toDomXCoord(start));
-      const right = Math.min(area.x + area.w, graph.toDomXCoord(end));
-      if (right < area.x || left > area.x + area.w) continue;
-      canvas.fillStyle = style.getPropertyValue(kind === 'incident' ? '--incident' : '--flag');
-      canvas.fillRect(left, area.y, Math.max(2, right - left), area.h);
-      if (kind !== 'incident') {
-        canvas.fillStyle = style.getPropertyValue('--flag-edge');
-        canvas.fillRect(left, area.y, Math.max(2, right - left), 3); // a bar as well, not the colour alone
-        shown += 1;
-      }
-    }
-    this.plot.dataset.flags = String(shown);
-  }
-
-  /** Fill between the forecast's low and high. */
-  band(canvas, graph, colour) {
-    const [low, high] = [this.table.index.get('low'), this.table.index.get('high')];
-    if (low === undefined || high === undefined) return;
-    const rows = this.table.rows.filter((row) => row[low + 1] !== null && row[high + 1] !== null);
-    if (!rows.length) return;
-    const at = (row, column) => [graph.toDomXCoord(row[0].getTime()), graph.toDomYCoord(row[column + 1])];
-    canvas.fillStyle = colour;
-    canvas.beginPath();
-    for (const row of rows) canvas.lineTo(...at(row, high));
-    for (const row of rows.reverse()) canvas.lineTo(...at(row, low));
-    canvas.fill();
+    this.labels = options.labels;
   }
 
   draw() {
-    if (!this.visible) {
+    if (!this.visible || !this.frame.clientWidth) {
       this.stale = true;
       return;
     }
     this.stale = false;
+    this.width = this.frame.clientWidth;
     if (!this.graph) {
       this.make();
     } else {
-      const labels = ['time', ...this.table.columns];
-      const options = { file: this.table.rows, dateWindow: [this.view.from, this.view.to] };
-      if (this.graph.numColumns() !== labels.length) {
-        options.labels = labels;
-        options.colors = this.table.columns.map((_, i) => COLOURS[i % COLOURS.length]);
-        options.series = patterns(this.table.columns);
-      }
-      if (this.table.rows.length) this.graph.updateOptions(options);
+      const options = this.options();
+      const same = options.labels.length === this.labels.length && options.labels.every((name, i) => name === this.labels[i]);
+      if (same) delete options.labels;
+      else Object.assign(options, this.styles());
+      this.labels = options.labels ?? this.labels;
+      this.graph.updateOptions(options);
     }
-    this.plot.dataset.points = String(this.table.rows.length);
-    this.plot.dataset.last = this.table.rows.length ? String(this.table.rows.at(-1)[0].getTime()) : '';
+    const first = [...this.lines.values()].find((line) => line.length);
+    this.plot.dataset.points = String(this.points);
+    this.plot.dataset.last = first ? String(first.times.at(-1)) : '';
+    this.point(this.pointed);
+  }
+
+  resize() {
+    this.width = this.frame.clientWidth;
+    if (!this.graph || !this.width) return;
+    this.graph.resize();
+    this.draw();
+  }
+
+  restyle() {
+    if (this.graph) this.graph.updateOptions({ ...this.styles(), gridLineColor: colour('grid'), axisLineColor: colour('line') }, true);
+    this.stale = true;
+    this.draw();
+  }
+
+  /** @returns {number} the time at a place in the frame, px from its left */
+  timeAt(x) {
+    return this.graph ? this.graph.toDataXCoord(x) : this.view.from;
+  }
+
+  /** Mark a moment and read it out; null: the newest. @param {number|null} ms */
+  point(ms) {
+    this.pointed = ms;
+    if (!this.visible || !this.graph) return;
+    const area = this.graph.getArea();
+    const x = ms === null ? -1 : this.graph.toDomXCoord(ms);
+    const within = x >= area.x && x <= area.x + area.w;
+    this.cursor.style.transform = `translateX(${within ? x : -9}px)`;
+    this.read(ms);
+  }
+
+  read(ms) {
+    const reach = Math.max(this.step * 1.5, (this.view.to - this.view.from) / 150);
+    const parts = [];
+    let i = 0;
+    for (const [name, line] of this.lines) {
+      if (i >= LINES_READ) break;
+      const value = ms === null ? (line.length ? line.values[line.length - 1] : null) : line.near(ms, reach);
+      parts.push([lineColour(i), this.reading(value), this.lines.size > 1 ? this.naming(name) : '']);
+      i += 1;
+    }
+    for (const band of this.bands) {
+      if (ms === null || band.kind !== 'spread') continue;
+      const at = nearest(band.times, ms);
+      if (at >= 0) parts.push(['', `${this.reading(band.low[at])} – ${this.reading(band.high[at])}, p95 ${this.reading(band.middle[at])}`, '']);
+    }
+    while (this.readout.childElementCount > parts.length) this.readout.lastElementChild.remove();
+    while (this.readout.childElementCount < parts.length) this.readout.append(make('span', {}, make('i'), make('b'), ''));
+    parts.forEach(([ink, value, name], k) => {
+      const [swatch, bold, text] = this.readout.children[k].childNodes;
+      swatch.style.backgroundColor = ink;
+      if (bold.textContent !== value) bold.textContent = value;
+      if (text.data !== (name ? ` ${name}` : '')) text.data = name ? ` ${name}` : '';
+    });
+  }
+
+  /** Say in the plot why nothing is drawn. @param {string} text empty: nothing */
+  say(text) {
+    this.note.hidden = !text;
+    this.note.textContent = text;
+  }
+
+  /** @returns {{from: number, to: number}} */
+  screenOf() {
+    return this.view;
+  }
+
+  trim(ms) {
+    for (const line of this.lines.values()) line.trim(ms);
+  }
+
+  clear() {
+    this.lines.clear();
+    this.dashed.clear();
+    this.bands = [];
   }
 
   remove() {
-    all.delete(this);
+    charts.delete(this);
     seen.unobserve(this.box);
+    sized.unobserve(this.frame);
     this.graph?.destroy();
     this.box.remove();
   }
 }
 
-/** What is not measured now is not drawn as if it were: forecasts and the past are broken lines. */
-function patterns(columns) {
-  const broken = { forecast: [7, 3], low: [2, 4], high: [2, 4] };
-  const past = (name) => (/ ago$/.test(name) ? [3, 3] : null);
-  return Object.fromEntries(columns.map((name) => [name, { strokePattern: broken[name] ?? past(name) }]));
+function nearest(times, ms) {
+  let best = -1;
+  let [low, high] = [0, times.length - 1];
+  while (low <= high) {
+    const middle = (low + high) >> 1;
+    if (times[middle] <= ms) { best = middle; low = middle + 1; } else high = middle - 1;
+  }
+  return best;
 }
 
-/** Drag zooms, shift-drag pans; when a pan ends the view is told. */
-function panning(chart) {
-  const model = Dygraph.defaultInteractionModel;
-  return {
-    ...model,
-    mouseup(event, graph, context) {
-      const panned = context.isPanning;
-      model.mouseup?.(event, graph, context);
-      if (panned) chart.view.onZoom(...graph.xAxisRange());
-    },
-    mousedown(event, graph, context) {
-      model.mousedown(event, graph, context);
-      if (!context.isPanning) return;
-      const done = () => {
-        document.removeEventListener('mouseup', done);
-        chart.view.onZoom(...graph.xAxisRange());
-      };
-      document.addEventListener('mouseup', done);
-    },
-    dblclick() { chart.view.onZoom(null, null); },
-  };
-}
+onScheme(() => { for (const chart of charts) chart.restyle(); });

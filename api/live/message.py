@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -78,8 +78,8 @@ class LiveMessage:
     """One message without its cursor, encoded once a set of metrics asked for.
 
     row : where it begins in its record; the rows of a record rise from message to message.
-    body : what it says, without its metrics. parts : the metrics by key, or None where they do not matter; made when
-        first wanted, for many messages are not.
+    body : what it says, without its metrics; a JSON object. parts : the metrics by key, or None where they do not
+        matter; made when first wanted, for many messages are not.
     """
 
     __slots__ = ("_body", "_encoded", "_parts", "entity", "rollup", "row", "type")
@@ -90,7 +90,7 @@ class LiveMessage:
         entity: str,
         rollup: str,
         row: int,
-        body: dict[str, Any],
+        body: Any,
         parts: Callable[[], list[tuple[str, Any]]] | None,
     ):
         self.type, self.entity, self.rollup, self.row = type_, entity, rollup, row
@@ -146,7 +146,7 @@ def messages_of(record: Record, lookup: Callable[[int], Series | None]) -> list[
         return list(_rollups(record))
     if record.topic == VERDICTS:
         return [
-            LiveMessage("verdict", verdict.entity, verdict.rollup, row, msgspec.to_builtins(verdict), None)
+            LiveMessage("verdict", verdict.entity, verdict.rollup, row, verdict, None)
             for row, verdict in enumerate(decode_verdicts(record.value))
         ]
     alert = msgspec.json.decode(record.value)
@@ -167,46 +167,62 @@ def _samples(record: Record, lookup: Callable[[int], Series | None]) -> Iterator
         yield LiveMessage("samples", entity, "", row, {"entity": entity}, partial(list, points))
 
 
-class _Rows:
-    """The columns of a rollup message, read when the first message of it is wanted."""
+class _Names(NamedTuple):
+    """Of the series of a message: whose each is, and what it is called."""
 
-    def __init__(self, message: RollupMessage) -> None:
-        self._message = message
-        self._columns: list[list[float]] | None = None
-
-    def statistics(self, rows: list[int], keys: list[str]) -> list[tuple[str, dict[str, float]]]:
-        if self._columns is None:
-            columns = self._message.columns
-            counts: list[Any] = [np.frombuffer(self._message.count, "<u8").tolist()]
-            self._columns = counts + [np.frombuffer(columns[stat], "<f8").tolist() for stat in _STATS]
-        out = []
-        for row, key in zip(rows, keys, strict=True):
-            values = {stat: column[row] for stat, column in zip(_NAMES, self._columns, strict=True)}
-            if values["rate"] != values["rate"]:  # NaN: no counter
-                del values["rate"]
-            out.append((key, values))
-        return out
+    entities: list[str]
+    entity_of: np.ndarray  # intp by series, index into ``entities``
+    keys: list[str]  # by series
 
 
 @lru_cache(8)
-def _names_of(definitions: bytes) -> list[tuple[str, str]]:
-    """Return (entity, key) of the series; most records of a partition name the same ones."""
-    return [(series.entity, series.key) for series in series_of(definitions)]
+def _names_of(definitions: bytes) -> _Names:
+    """Return the names; most records of a partition define the same series."""
+    series, entities = series_of(definitions), dict[str, int]()
+    entity_of = np.array([entities.setdefault(one.entity, len(entities)) for one in series], np.intp)
+    return _Names(list(entities), entity_of, [one.key for one in series])
+
+
+class _Rows:
+    """The columns of a rollup message, read where they are wanted."""
+
+    def __init__(self, message: RollupMessage, series: np.ndarray, keys: list[str]) -> None:
+        self._series, self._keys = series, keys
+        self._count = np.frombuffer(message.count, "<u8")
+        self._columns = [np.frombuffer(message.columns[stat], "<f8") for stat in _STATS]
+
+    def statistics(self, rows: np.ndarray) -> list[tuple[str, dict[str, float]]]:
+        keys = [self._keys[number] for number in self._series[rows].tolist()]
+        columns: list[Any] = [self._count[rows].tolist(), *(column[rows].tolist() for column in self._columns)]
+        out = []
+        for key, *values in zip(keys, *columns, strict=True):
+            said = dict(zip(_NAMES, values, strict=True))
+            if said["rate"] != said["rate"]:  # NaN: no counter
+                del said["rate"]
+            out.append((key, said))
+        return out
 
 
 def _rollups(record: Record) -> Iterator[LiveMessage]:
+    """Yield a message an entity and window, by the first of its rows."""
     message = decode_rollup(record.value)
-    starts, ends = np.frombuffer(message.starts, "<i8").tolist(), np.frombuffer(message.ends, "<i8").tolist()
-    series_rows = np.frombuffer(message.rows, "<i8").tolist()
-    columns, names = _Rows(message), _names_of(bytes(message.definitions))
-    found: dict[tuple[int, str], tuple[list[int], list[str]]] = {}
-    for row, (start, series_row) in enumerate(zip(starts, series_rows, strict=True)):
-        entity, key = names[series_row]
-        rows, keys = found.setdefault((start, entity), ([], []))
-        rows.append(row)
-        keys.append(key)
-    for (start, entity), (rows, keys) in found.items():
-        body = {"entity": entity, "rollup": message.rollup, "start": start, "end": ends[rows[0]]}
+    starts, ends = np.frombuffer(message.starts, "<i8"), np.frombuffer(message.ends, "<i8")
+    series = np.frombuffer(message.rows, "<i8")
+    if not len(series):
+        return
+    names = _names_of(bytes(message.definitions))
+    columns = _Rows(message, series, names.keys)
+    group = names.entity_of[series]
+    if int(starts.min()) != int(starts.max()):
+        group = group + np.unique(starts, return_inverse=True)[1] * len(names.entities)
+    order = np.argsort(group, kind="stable")
+    heads = np.flatnonzero(np.diff(group[order], prepend=-1))
+    tails = np.append(heads[1:], len(order))
+    for at in np.argsort(order[heads]).tolist():
+        rows = order[heads[at] : tails[at]]
+        first = int(rows[0])
+        entity = names.entities[names.entity_of[series[first]]]
+        body = {"entity": entity, "rollup": message.rollup, "start": int(starts[first]), "end": int(ends[first])}
         if message.late:
             body["late"] = True
-        yield LiveMessage("rollup", entity, message.rollup, rows[0], body, partial(columns.statistics, rows, keys))
+        yield LiveMessage("rollup", entity, message.rollup, first, body, partial(columns.statistics, rows))

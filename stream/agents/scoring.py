@@ -18,7 +18,7 @@ import msgspec
 
 from log.base import Log, Record
 from schemas.incident import Feedback, Incident
-from schemas.rollup import decode_rollup
+from schemas.rollup import RollupMessage, decode_rollup
 from schemas.topics import INCIDENTS, VERDICTS
 from schemas.verdict import Verdict, encode_verdicts
 from store.models import ModelTables
@@ -117,14 +117,14 @@ class PartitionScorer:
                 engine = self.engines.get(message.rollup)
                 if engine is None or record.offset < self._seen[message.rollup]:
                     continue
-                verdicts = await self._in_thread(_score, engine, message, record.offset)
+                verdicts, encoded = await self._in_thread(_score, engine, message, record.offset)
                 self._seen[message.rollup] = record.offset + 1
                 self._changed.add(message.rollup)
                 self._stale_cards.add(message.rollup)
                 if verdicts:
                     self.counters["verdicts"] += len(verdicts)
                     self.counters["flags"] += sum(v.flag for v in verdicts)
-                    await self._log.append(VERDICTS, self.partition, encode_verdicts(verdicts))
+                    await self._log.append(VERDICTS, self.partition, encoded)
                     self._unsaved += verdicts
             self.offset = records[-1].offset + 1
 
@@ -196,9 +196,10 @@ class PartitionScorer:
         self._thread.shutdown(wait=False)
 
 
-def _score(engine: Engine, message: object, offset: int) -> list[Verdict]:
+def _score(engine: Engine, message: RollupMessage, offset: int) -> tuple[list[Verdict], bytes]:
+    """Return the verdicts of a record of rollups, and the record that they become."""
     out: list[Verdict] = []
-    for frame in frames_from_message(message):  # type: ignore[arg-type]
+    for frame in frames_from_message(message):
         lane = "" if not frame.late else frame.entities[0]
         out += engine.step(frame, lane=lane, version=offset)
-    return out
+    return out, encode_verdicts(out)

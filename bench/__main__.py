@@ -9,6 +9,7 @@ FIGURES = {
     "windows": "bench.windows",
     "fanout": "bench.fanout",
     "latency": "bench.latency",
+    "scoring": "bench.scoring",
     "events": "bench.user_events",
     "page": "bench.page",
     "remote_write": "bench.remote_write",

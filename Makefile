@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench chaos setup dev clean
+.PHONY: run test lint bench fuzz chaos setup dev clean
 
 run: $(VENV)/.run ui/node_modules/.done
 	$(BIN)/foreshock up $(ARGS)
@@ -35,6 +35,9 @@ $(VENV)/.run: $(VENV)/.venv pyproject.toml
 $(VENV)/.dev: $(VENV)/.venv pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@ $(VENV)/.run
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m bench.fuzz $(ARGS)
 
 ui/node_modules/.done: ui/package.json ui/package-lock.json
 	cd ui && npm ci --no-audit --no-fund --silent

@@ -29,6 +29,8 @@ _REFUSALS = {
     "404": {"description": "no such thing", **_PROBLEM},
     "405": {"description": "no such method", **_PROBLEM},
     "413": {"description": "the body is over limits.body", **_PROBLEM},
+    "415": {"description": "Content-Encoding is none of gzip, zstd and snappy", **_PROBLEM},
+    "429": {"description": "the token's share is used up; again after Retry-After seconds", **_PROBLEM},
     "503": {"description": "a part is down; try again after Retry-After seconds", **_PROBLEM},
 }
 
@@ -83,6 +85,20 @@ def _post(summary: str, body: dict[str, Any], statuses: tuple[str, ...], extra: 
     answers = {status: {"description": "well", **_json(_OBJECT)} for status in statuses}
     request = {"required": True, **_json(body)}
     return {"summary": summary, "parameters": list(extra), "requestBody": request, "responses": answers | _REFUSALS}
+
+
+_BYTES = "application/octet-stream"
+
+
+def _door(summary: str, media_types: tuple[str, ...], status: str, extra: Any = ()) -> dict[str, Any]:
+    """A protocol of others': its bodies are described where the protocol is."""
+    content = {one: {"schema": {"type": "string", "format": "binary"}} for one in media_types}
+    return {
+        "summary": summary,
+        "parameters": list(extra),
+        "requestBody": {"required": True, "content": content},
+        "responses": {status: {"description": "taken, and durable"}} | _REFUSALS,
+    }
 
 
 _ALERT_STATES = ("firing", "pending", "resolved")
@@ -175,9 +191,29 @@ def describe() -> dict[str, Any]:
         },
         "/api/v1/models": {"get": _get("The models and how right they have been", _LIST)},
         "/api/v1/models/{id}": {"get": _get("One model with its curves", _OBJECT, [_ID])},
+        "/api/v1/write": {"post": _door("Prometheus remote_write 1.0 (protobuf, snappy)", (_BYTES,), "204")},
+        "/v1/metrics": {"post": _door("OTLP/HTTP metrics, JSON or protobuf", ("application/json", _BYTES), "200")},
+        "/api/v2/write": {
+            "post": _door(
+                "Influx line protocol", ("text/plain",), "204", [_query("precision", {"enum": ["ns", "us", "ms", "s"]})]
+            )
+        },
+        "/write": {
+            "post": _door(
+                "Influx line protocol", ("text/plain",), "204", [_query("precision", {"enum": ["ns", "us", "ms", "s"]})]
+            )
+        },
+        "/collectd": {"post": _door("collectd write_http", ("application/json",), "200")},
+        "/api/v1/session": {
+            "post": _post("Sign in: a token for a cookie", {"type": "object", "required": ["token"]}, ("200",))
+        },
         "/api/v1/incidents": {
             "get": _get("The incidents, the newest first", _LIST, [_query("entity", _TEXTS)]),
-            "post": _post("Add or update an incident", _INCIDENT, ("200", "201")),
+            "post": _post(
+                "Add or update an incident, or many: a list, an object a line, or text/csv with a header line",
+                {"oneOf": [_INCIDENT, {"type": "array", "items": _INCIDENT}]},
+                ("200", "201"),
+            ),
         },
         "/api/v1/incidents/{id}": {
             "get": _get("One incident", _OBJECT, [_ID]),

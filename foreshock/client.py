@@ -161,10 +161,18 @@ def incidents() -> None:
     """List, add or import the incidents that models learn from."""
 
 
-def _ask(method: str, url: str | None, data: Path | None, token: str | None, body: Any = None) -> Any:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+def _ask(
+    method: str,
+    url: str | None,
+    data: Path | None,
+    token: str | None,
+    *,
+    content: bytes | None = None,
+    content_type: str = "application/json",
+) -> Any:
+    headers = {"Content-Type": content_type} | ({"Authorization": f"Bearer {token}"} if token else {})
     address = f"{_url(url, data)}/api/v1/incidents"
-    response = httpx.request(method, address, headers=headers, json=body, timeout=60)
+    response = httpx.request(method, address, headers=headers, content=content, timeout=60)
     if response.status_code not in (200, 201):
         raise ForeshockError(f"the server answered {response.status_code}: {response.text[:300]}")
     return response.json()
@@ -190,7 +198,7 @@ def list_incidents(url: str | None, data: Path | None, token: str | None) -> Non
 @click.option("--external-id", default="")
 def add_incident(url: str | None, data: Path | None, token: str | None, **fields: str | None) -> None:
     """Tell of one incident."""
-    click.echo(_ask("POST", url, data, token, fields)["id"])
+    click.echo(_ask("POST", url, data, token, content=json.dumps(fields).encode())["id"])
 
 
 @incidents.command("import")
@@ -199,16 +207,11 @@ def add_incident(url: str | None, data: Path | None, token: str | None, **fields
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def import_incidents(url: str | None, data: Path | None, token: str | None, file: Path) -> None:
     """Import a CSV file with a header line, or JSON: a list, or an object a line; fields as the API takes them."""
-    text = file.read_text(encoding="utf-8")
-    if file.suffix == ".csv":
-        rows: list[dict[str, Any]] = [{k: v for k, v in row.items() if v} for row in csv.DictReader(text.splitlines())]
-    elif text.lstrip().startswith("["):
-        rows = json.loads(text)
-    else:
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-    for number, row in enumerate(rows, 1):
-        try:
-            _ask("POST", url, data, token, row)
-        except ForeshockError as error:
-            raise ForeshockError(f"cannot import row {number} of {file}: {error}") from error
-    click.echo(f"imported {len(rows)}", err=True)
+    kind = "text/csv" if file.suffix == ".csv" else "application/json"
+    said = _ask("POST", url, data, token, content=file.read_bytes(), content_type=kind)
+    rejected = said.get("rejected", [])
+    click.echo(f"imported {said.get('accepted', 1)}", err=True)
+    for one in rejected[:20]:
+        click.echo(f"cannot import row {one['index'] + 1} of {file}: {one['error']}", err=True)
+    if rejected:
+        raise ForeshockError(f"{len(rejected)} rows of {file} were left out")

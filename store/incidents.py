@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from schemas.incident import Incident
@@ -13,11 +15,14 @@ class IncidentTable:
     def __init__(self, thread: StoreThread) -> None:
         self._thread = thread
 
-    async def put(self, incident: Incident) -> None:
-        """Write an incident; the same id again replaces it."""
-        body = msgspec.json.encode(incident).decode()
-        columns: Columns = {"id": [incident.id], "entity": [incident.entity], "body": [body]}
-        columns["updated_ms"] = [incident.updated_ms]
+    async def put(self, incidents: Sequence[Incident]) -> None:
+        """Write incidents; the same id again replaces what was written before, also within the list."""
+        if not incidents:
+            return
+        last = list({one.id: one for one in incidents}.values())
+        columns: Columns = {"id": [one.id for one in last], "entity": [one.entity for one in last]}
+        columns["body"] = [msgspec.json.encode(one).decode() for one in last]
+        columns["updated_ms"] = [one.updated_ms for one in last]
         await self._thread.run(self._thread.store.insert, "incidents", columns)
 
     async def get(self, incident_id: str) -> Incident | None:

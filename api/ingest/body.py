@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import zlib
+from typing import TypeVar
 
 import cramjam
+import msgspec
 from starlette.exceptions import HTTPException
 
 from schemas.errors import DataError
+
+T = TypeVar("T")
 
 
 def decompressed(data: bytes, encoding: str, limit: int) -> bytes:
@@ -37,6 +41,17 @@ def decompressed(data: bytes, encoding: str, limit: int) -> bytes:
     if len(out) > limit:
         raise _too_large(limit)
     return out
+
+
+def read_json(body: bytes, type_: type[T], wanted: str) -> T:
+    """Return a JSON body as a type; raises DataError, which says what would be right.
+
+    The decoder has three ways to refuse: not JSON or of another shape, not UTF-8, and nested too deeply.
+    """
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DataError(f"cannot read the body: {error}; want {wanted}") from error
 
 
 def _too_large(limit: int) -> HTTPException:

@@ -8,6 +8,7 @@ from api.ingest.parsed import Door, Parsed
 from schemas.errors import DataError
 
 _PRECISION_NS = {"ns": 1, "n": 1, "us": 1000, "u": 1000, "ms": 1_000_000, "s": 1_000_000_000}
+_PRECISION_NS |= {"m": 60_000_000_000, "h": 3_600_000_000_000}  # of the older /write
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[iu]?")
 
 

@@ -14,10 +14,15 @@ from schemas.errors import DataError
 from schemas.series import Kind
 
 _CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+_NO_RECORDED_VALUE = 1  # DataPointFlags
 
 
 def parse_otlp(body: bytes, door: Door, *, as_json: bool) -> Parsed:
-    """Return the data points; a histogram gives ``_count``, ``_sum`` and ``_bucket{le}``. Raises DataError."""
+    """Return the data points; a histogram gives ``_count``, ``_sum`` and ``_bucket{le}``. Raises DataError.
+
+    What is cumulative and only rises is a counter; deltas are kept as they come. Of exponential histograms the buckets
+    are refused by name.
+    """
     request = ExportMetricsServiceRequest()
     try:
         if as_json:
@@ -53,25 +58,36 @@ def _metric(metric: Any, common: dict[str, str], door: Door) -> None:
 
 
 def _point(name: str, shape: str, data: Any, point: Any, labels: dict[str, str], door: Door) -> None:
+    if point.flags & _NO_RECORDED_VALUE:
+        return  # as a staleness marker: the series ended
     at_ms = point.time_unix_nano // 1_000_000 or door.now_ms
+    cumulative = shape == "summary" or (shape != "gauge" and data.aggregation_temporality == _CUMULATIVE)
+    counter: Kind = "counter" if cumulative else "gauge"
     if shape in ("gauge", "sum"):
-        value = point.as_double if point.WhichOneof("value") == "as_double" else float(point.as_int)
-        cumulative = shape == "sum" and data.is_monotonic and data.aggregation_temporality == _CUMULATIVE
-        kind: Kind = "counter" if cumulative else "gauge"
-        door.add(door.series(name, labels, kind), at_ms, value)
+        which = point.WhichOneof("value")
+        if which is None:
+            raise DataError(f"cannot use a data point of {name[:80]!r}: it has no value")
+        kind: Kind = "gauge" if shape == "sum" and not data.is_monotonic else counter
+        door.add(door.series(name, labels, kind), at_ms, float(getattr(point, which)))
         return
-    door.add(door.series(f"{name}_count", labels, "counter"), at_ms, float(point.count))
-    door.add(door.series(f"{name}_sum", labels, "counter"), at_ms, point.sum)
+    door.add(door.series(f"{name}_count", labels, counter), at_ms, float(point.count))
+    if shape == "summary" or point.HasField("sum"):
+        door.add(door.series(f"{name}_sum", labels, counter), at_ms, point.sum)
     if shape == "histogram":
         running = 0
         for bound, count in zip([*point.explicit_bounds, float("inf")], point.bucket_counts, strict=False):
             running += count
             le = "+Inf" if bound == float("inf") else f"{bound:g}"
-            door.add(door.series(f"{name}_bucket", labels | {"le": le}, "counter"), at_ms, float(running))
+            door.add(door.series(f"{name}_bucket", labels | {"le": le}, counter), at_ms, float(running))
     elif shape == "summary":
         for quantile in point.quantile_values:
             series = door.series(name, labels | {"quantile": f"{quantile.quantile:g}"}, "gauge")
             door.add(series, at_ms, quantile.value)
+    else:
+        raise DataError(
+            f"cannot take the buckets of exponential histogram {name[:80]!r}, only its count and sum: set explicit "
+            "bucket bounds in the SDK"
+        )
 
 
 def _text(value: Any) -> str:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from api.auth import token_name
 from api.context import Context, json_response
+from api.ingest.body import read_json
 from api.times import time_ms
 from schemas.alert import Matcher, Notification, Silence, check_matchers, shown
 from schemas.errors import DataError
@@ -54,12 +55,8 @@ class AlertRoutes:
         return json_response([_shown(silence, now) for silence in await self._context.alerts.silences()])
 
     async def silence(self, request: Request) -> Response:
-        body = await self._context.body(request)
-        try:
-            given = msgspec.json.decode(body, type=_Given)
-        except msgspec.MsgspecError as error:
-            wanted = '{"matchers": [{"name": "entity", "value": "web-1"}], "end": "+2h"}'
-            raise DataError(f"cannot read a silence: {error}; want {wanted}") from error
+        wanted = '{"matchers": [{"name": "entity", "value": "web-1"}], "end": "+2h"}'
+        given = read_json(await self._context.body(request), _Given, wanted)
         now = self._context.now_ms()
         check_matchers(given.matchers)
         starts_ms, ends_ms = time_ms(given.start, now), time_ms(given.end, now)

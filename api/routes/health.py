@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 
-import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import COOKIE, SESSION_S
 from api.context import Context, Gauge, json_response
+from api.ingest.body import read_json
 from schemas.errors import ForeshockError
 
 STORE_TIMEOUT_S = 5
@@ -51,10 +51,8 @@ class HealthRoutes:
 
     async def sign_in(self, request: Request) -> Response:
         """Exchange a token for a cookie that scripts cannot read."""
-        try:
-            secret = msgspec.json.decode(await self._context.body(request), type=dict[str, str]).get("token", "")
-        except msgspec.MsgspecError as error:
-            raise HTTPException(400, 'cannot read this: want {"token": "…"}') from error
+        body = await self._context.body(request)
+        secret = read_json(body, dict[str, str], '{"token": "…"}').get("token", "")
         token = self._context.tokens.of_secret(secret)
         if token is None:
             raise HTTPException(401, "cannot sign in: this token is not known")

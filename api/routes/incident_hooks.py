@@ -1,25 +1,17 @@
-"""Incidents as other systems tell of them: the webhooks of Alertmanager and PagerDuty."""
+"""The webhooks of Alertmanager and PagerDuty as the source of incidents."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.context import Context, json_response
-from api.routes.incidents import IncidentRoutes, Told
-from schemas.alert import ALERT_NAME
+from api.ingest.incident_hooks import HookSaid, parse_alertmanager, parse_pagerduty
+from api.ingest.incidents import incident_of
+from api.routes.incidents import IncidentRoutes
 from schemas.errors import DataError
-from schemas.incident import Severity
-
-TOLD_MAX = 1000
-_SEVERITIES: dict[str, Severity] = {
-    "critical": "critical", "page": "critical", "high": "major", "error": "major", "major": "major",
-    "warning": "warning", "low": "minor", "minor": "minor", "info": "info", "none": "info",
-}  # fmt: skip
 
 
 class IncidentHooks:
@@ -27,72 +19,23 @@ class IncidentHooks:
         self._context, self._incidents = context, incidents
 
     async def alertmanager(self, request: Request) -> Response:
-        """Alertmanager's webhook, version 4: an incident an alert and start. Our own alerts are no evidence."""
-        body = await self._body(request)
-        alerts = body.get("alerts")
-        if not isinstance(alerts, list) or len(alerts) > TOLD_MAX:
-            raise DataError(f"cannot read the webhook: want at most {TOLD_MAX} alerts in a list of that name")
-        took, skipped = [], 0
-        for alert in alerts:
-            labels, said = _texts(alert, "labels"), _texts(alert, "annotations")
-            if labels.get("alertname") == ALERT_NAME:
-                skipped += 1
-                continue
-            start, end = _text(alert, "startsAt"), _text(alert, "endsAt")
-            resolved = _text(alert, "status") == "resolved"
-            key = _text(alert, "fingerprint") or msgspec.json.encode(sorted(labels.items())).decode()
-            name = labels.get("alertname", "")
-            told = Told(
-                entity=self._entity(labels) or name,
-                start=start,
-                end=end if resolved and not end.startswith("0001") else None,
-                title=(said.get("summary") or said.get("description") or name)[:1000],
-                severity=_SEVERITIES.get(labels.get("severity", "").lower(), "major"),
-                external_id=f"alertmanager:{key}:{start}"[:1000],
-            )
-            took.append((await self._incidents.take(told, source="alertmanager")).id)
-        return json_response({"incidents": took, "skipped": skipped})
+        body = await self._context.body(request)
+        return await self._take(parse_alertmanager(body, self._context.settings.entity_labels), "alertmanager")
 
     async def pagerduty(self, request: Request) -> Response:
-        """PagerDuty's webhook, version 3: incident.triggered opens, incident.resolved closes."""
-        event = (await self._body(request)).get("event")
-        data = event.get("data") if isinstance(event, dict) else None
-        if not isinstance(event, dict) or not isinstance(data, dict):
-            raise DataError("cannot read the webhook: want event.data, as PagerDuty's webhooks v3 send it")
-        kind = _text(event, "event_type")
-        if not kind.startswith("incident.") or not _text(data, "id"):
-            return json_response({"incidents": [], "skipped": 1})  # pagey.ping, services, and what is to come
-        service = data.get("service")
-        told = Told(
-            entity=(_text(service, "summary") if isinstance(service, dict) else "") or "unknown",
-            start=_text(data, "created_at") or _text(event, "occurred_at"),
-            end=_text(event, "occurred_at") if kind == "incident.resolved" else None,
-            title=_text(data, "title")[:1000],
-            severity=_SEVERITIES.get(_text(data, "urgency"), "major"),
-            resolution=_text(data, "resolve_reason")[:1000],
-            external_id=f"pagerduty:{_text(data, 'id')}"[:1000],
-        )
-        incident = await self._incidents.take(told, source="pagerduty", keep_end=kind != "incident.reopened")
-        return json_response({"incidents": [incident.id], "skipped": 0})
+        return await self._take(parse_pagerduty(await self._context.body(request)), "pagerduty")
 
-    async def _body(self, request: Request) -> dict[str, Any]:
-        try:
-            body = msgspec.json.decode(await self._context.body(request))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise DataError(f"cannot read the webhook: {error}") from error
-        if not isinstance(body, dict):
-            raise DataError("cannot read the webhook: want an object")
-        return body
-
-    def _entity(self, labels: Mapping[str, str]) -> str:
-        return next((labels[n] for n in self._context.settings.entity_labels if labels.get(n)), "")
-
-
-def _text(table: Any, name: str) -> str:
-    value = table.get(name) if isinstance(table, dict) else None
-    return value if isinstance(value, str) else ""
-
-
-def _texts(table: Any, name: str) -> dict[str, str]:
-    found = table.get(name) if isinstance(table, dict) else None
-    return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
+    async def _take(self, said: HookSaid, source: str) -> Response:
+        """Take what can be used; 400 where nothing could, so that the sender does not try for ever."""
+        took: list[str] = []
+        rejected: list[dict[str, Any]] = []
+        for index, told in enumerate(said.told):
+            try:
+                incident = incident_of(told, self._context.now_ms())
+            except DataError as error:
+                rejected.append({"index": index, "error": str(error)})
+                continue
+            took.append((await self._incidents.take(incident, source=source, keep_end=not said.reopened)).id)
+        if rejected and not took:
+            raise DataError(f"cannot take any of {len(rejected)} alerts; the first: {rejected[0]['error']}")
+        return json_response({"incidents": took, "skipped": said.skipped, "rejected": rejected})

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.context import Context, json_response
+from api.ingest.body import read_json
 from api.times import time_ms
 from schemas.errors import DataError
 from schemas.incident import Feedback
@@ -49,11 +50,7 @@ class VerdictRoutes:
         return json_response(await self._context.verdicts.scores(from_ms, to_ms, entities, rollups, flagged=flagged))
 
     async def feedback(self, request: Request) -> Response:
-        body = await self._context.body(request)
-        try:
-            said = msgspec.json.decode(body, type=_Said)
-        except msgspec.MsgspecError as error:
-            raise DataError(f'cannot read feedback: {error}; want {{"correct": true, "note": ""}}') from error
+        said = read_json(await self._context.body(request), _Said, '{"correct": true, "note": ""}')
         verdict = await self._context.verdicts.by_id(request.path_params["id"])
         if verdict is None:
             raise HTTPException(404, "cannot find this verdict: want the id of one that GET /api/v1/verdicts gives")

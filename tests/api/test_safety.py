@@ -47,6 +47,21 @@ def test_no_generated_request_meets_a_bug_nor_fills_the_log(up):
     assert "Traceback" not in said() and "Exception in ASGI" not in said()
 
 
+def test_every_door_refuses_what_is_no_text_or_too_deep_with_a_reason(up):
+    url, said = up()
+    paths = httpx.get(f"{url}/api/v1/openapi.json").json()["paths"]
+    posted = [path.replace("{id}", "x") for path, methods in paths.items() if "post" in methods]
+    assert len(posted) > 12
+    for path in posted:
+        for body in (b"", b"\xff\xfe", b'{"a":"\xff"}', b"[" * 100_000, b'{"a":' * 100_000, b"null", b"0"):
+            for kind in ("application/json", "text/csv", "application/x-protobuf"):
+                answer = httpx.post(url + path, content=body, headers={"Content-Type": kind})
+                assert answer.status_code < 500, (path, kind, body[:20], answer.text)
+                if answer.status_code >= 400:
+                    assert answer.headers["content-type"] == "application/problem+json" and answer.json()["detail"]
+    assert "Traceback" not in said()
+
+
 def test_tokens_come_and_go_without_a_restart_and_changes_are_written_down(up, tmp_path):
     tokens = tmp_path / "tokens"
 

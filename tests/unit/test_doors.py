@@ -243,6 +243,38 @@ def test_otlp_json():
     }
 
 
+def test_otlp_deltas_gaps_and_exponential_histograms():
+    at = {"timeUnixNano": "1700000000000000000"}
+    metrics = [
+        {"name": "d", "sum": {"aggregationTemporality": 1, "isMonotonic": True, "dataPoints": [{**at, "asInt": "7"}]}},
+        {"name": "h", "histogram": {"aggregationTemporality": 1, "dataPoints": [{**at, "count": "3"}]}},
+        {"name": "gone", "gauge": {"dataPoints": [{**at, "flags": 1}]}},
+        {"name": "empty", "gauge": {"dataPoints": [at]}},
+        {"name": "e", "exponentialHistogram": {"aggregationTemporality": 2, "dataPoints": [{**at, "count": "2"}]}},
+    ]
+    body = {"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}
+    parsed = parse_otlp(msgspec.json.encode(body), door(), as_json=True)
+    got = {(s.key, s.kind): v for s, v in zip(parsed.series, parsed.values, strict=True)}
+    assert got == {("d", "gauge"): 7.0, ("h_count", "gauge"): 3.0, ("e_count", "counter"): 2.0}
+    assert [("no value" in r["error"], "'e'" in r["error"]) for r in parsed.rejected] == [(True, False), (False, True)]
+
+
+def test_influx_precisions_of_both_interfaces():
+    second = 10**9
+    for precision, ns in (
+        ("ns", 1),
+        ("u", 1000),
+        ("ms", 10**6),
+        ("s", second),
+        ("m", 60 * second),
+        ("h", 3600 * second),
+    ):
+        at = 1_700_000_000_000_000_000 // ns
+        assert parse_influx(b"m v=1 %d" % at, door(), precision=precision).times == [at * ns // 1_000_000]
+    with pytest.raises(DataError, match="want one of ns"):
+        parse_influx(b"m v=1", door(), precision="fortnight")
+
+
 PARSERS = {
     "remote_write": lambda body: RemoteWrite().parse(body, door()),
     "influx": lambda body: parse_influx(body, door()),

@@ -7,6 +7,7 @@ import sys
 
 FIGURES = {
     "windows": "bench.windows",
+    "simulation": "bench.simulation",
     "fanout": "bench.fanout",
     "latency": "bench.latency",
     "scoring": "bench.scoring",

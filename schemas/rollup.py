@@ -121,10 +121,10 @@ def series_of(definitions: bytes) -> list[Series]:
     return _series_decoder.decode(definitions)
 
 
-def encode_rollup(rollup: Rollup, part: slice | np.ndarray, unique_ids: np.ndarray, series: msgspec.Raw) -> bytes:
+def encode_rollup(rollup: Rollup, part: slice | np.ndarray, rows: np.ndarray, series: msgspec.Raw) -> bytes:
     """Return the message for the log, of some rows.
 
-    unique_ids : uint64, rising, every id of the rollup; series : their definitions in that order, by ``encode_series``.
+    rows : which of ``series``, definitions encoded by ``encode_series``, each row of the part is of.
     """
     columns = {stat: np.ascontiguousarray(getattr(rollup, stat)[part], "<f8").tobytes() for stat in STATS}
     message = {
@@ -133,7 +133,7 @@ def encode_rollup(rollup: Rollup, part: slice | np.ndarray, unique_ids: np.ndarr
         "late": rollup.late,
         "starts": rollup.start_ms[part].astype("<i8").tobytes(),
         "ends": rollup.end_ms[part].astype("<i8").tobytes(),
-        "rows": np.searchsorted(unique_ids, rollup.ids[part]).astype("<i8").tobytes(),
+        "rows": rows.astype("<i8").tobytes(),
         "count": rollup.count[part].astype("<u8").tobytes(),
         "columns": columns,
         "series": series,

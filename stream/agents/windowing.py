@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,24 +14,26 @@ import numpy as np
 from log.base import Log, Record
 from schemas.batch import NO_ADVANCE, SampleBatch, columns, decode_batch, encode_batch
 from schemas.errors import SinkError, SourceError
-from schemas.rollup import Rollup, encode_rollup, encode_series
+from schemas.rollup import Rollup
 from schemas.series import Series
 from schemas.topics import EVENTS_REJECTED, ROLLUPS, SAMPLES
 from store.longer import touched_columns
 from store.repository import Repository
 from stream.jobs.longer import touched_by
-from stream.rollup.message import whole_windows
+from stream.rollup.message import Messages
 from stream.settings import StreamSettings
 from stream.window.correction import Correction
 from stream.window.counters import LOOK_BACK_MS
+from stream.window.levels import NEVER
 from stream.window.partition import REQUESTS_REMEMBERED, PartitionWindows
 from stream.window.spec import in_memory, parse_rollup
 
 T = TypeVar("T")
 
 AT_ONCE = 4000  # samples, series or rows that are worked on in the event loop; more go to a thread
+AT_ONCE_BYTES = 24 * AT_ONCE
+SERIES_AT_ONCE = 20_000  # definitions that are written at once
 PENDING_BYTES_MAX = 128 << 20  # rollups and raw samples that wait for the store
-ENCODED_MAX = 64  # lists of series definitions, encoded, kept for the windows to come
 
 
 class _Pending(NamedTuple):
@@ -63,9 +65,11 @@ class PartitionWorker:
         self._raw: list[tuple[np.ndarray, ...]] = []
         self._unsaved: dict[int, Series] = {}
         self._counter_ids: set[int] = set()
-        self._entity_of: dict[int, int] = {}
         self._entities: dict[str, int] = {}
-        self._encoded: dict[bytes, msgspec.Raw] = {}
+        self._messages = Messages(self._series)
+        self._closing: Iterator[Rollup] | None = None
+        self._part: Rollup | None = None  # of the windows that close, what is not kept yet
+        self._checkpoint: dict[str, Any] = {}  # the last that was written
         self._owed: list[Correction] = []  # that still have to be made with what is stored
         self._owed_since = 0  # the lowest log offset of a sample in them
         self.offset = 0  # of the next record to take in
@@ -91,6 +95,8 @@ class PartitionWorker:
             is_counter=self._is_counter,
             entity_of=self._entity_numbers,
         )
+        never = {"resume_offset": 0, "floor_ms": NEVER, "watermark_ms": NEVER, "version": -1}
+        self._checkpoint = {"topic": SAMPLES, "partition": self.partition} | (saved or never)
         if saved is None:
             return 0
         tails = await self._repository.counter_tails(floor_ms := saved["floor_ms"], floor_ms - LOOK_BACK_MS)
@@ -106,12 +112,8 @@ class PartitionWorker:
         unique, at = np.unique(ids, return_inverse=True)
         numbers = np.empty(len(unique), np.int64)
         for i, series_id in enumerate(unique.tolist()):
-            number = self._entity_of.get(series_id)
-            if number is None:
-                series = self._series(series_id)
-                entity = series.entity if series else ""
-                number = self._entity_of[series_id] = self._entities.setdefault(entity, len(self._entities))
-            numbers[i] = number
+            series = self._series(series_id)
+            numbers[i] = self._entities.setdefault(series.entity if series else "", len(self._entities))
         return numbers[at]
 
     def _series(self, series_id: int) -> Series | None:
@@ -137,29 +139,20 @@ class PartitionWorker:
 
     async def _process(self, records: list[Record]) -> None:
         assert self._windows is not None, "BUG: not open"
+        while await self._close_part():
+            pass  # left by a call that was cancelled
         async with self._lock:
-            for record in await self._next(records):
-                try:
-                    batch = decode_batch(record.value)
-                    got = columns(batch)
-                except (msgspec.MsgspecError, ValueError) as error:
-                    self.counters["unreadable_records"] += 1
-                    aside = {"topic": record.topic, "offset": record.offset, "error": str(error)}
-                    await self._log.append(EVENTS_REJECTED, 0, msgspec.json.encode(aside))
-                    continue
-                for series in batch.series:
-                    if series.series_id not in self._repository.series:
-                        self._unsaved[series.series_id] = series
-                    if series.kind == "counter":
-                        self._counter_ids.add(series.series_id)
-                self.counters["samples"] += self._windows.apply(record.offset, batch)
-                if len(got.ids) and self._settings.keep_samples:
-                    self._raw.append(got)
-                    self._bytes += sum(column.nbytes for column in got)
-                if batch.advance_ms == NO_ADVANCE:
-                    self._last_record_ms = self._now_ms()
-            for rollup in await self._drain():
-                await self._keep(rollup)
+            wanted = await self._next(records)
+            self._closing = self._windows.drain()
+            small = sum(len(record.value) for record in wanted) < AT_ONCE_BYTES
+            unreadable = self._take_in(wanted) if small else await self._off_loop(self._take_in, wanted)
+            for aside in unreadable:
+                await self._log.append(EVENTS_REJECTED, 0, msgspec.json.encode(aside))
+        while await self._close_part():
+            while sum(rollup.nbytes for rollup in self._rollups) > PENDING_BYTES_MAX and not self._closed:
+                self.counters["waits_for_store"] += 1
+                self._room.clear()
+                await self._room.wait()
         if self._windows.late_due and (self._correcting is None or self._correcting.done()):
             self._correcting = asyncio.create_task(self._correct_now())
 
@@ -173,15 +166,62 @@ class PartitionWorker:
             self.counters["store_errors"] += 1  # the tick tries again, and says so
         self._room.set()
 
-    async def _drain(self) -> list[Rollup]:
-        """Return the windows that closed; off the loop where it may take a while."""
+    def _take_in(self, records: list[Record]) -> list[dict[str, Any]]:
+        """Apply records; return what to say of those that cannot be read."""
         assert self._windows is not None, "BUG: not open"
-        if self._windows.waiting < AT_ONCE and self._windows.series < AT_ONCE:
-            return self._windows.drain()
-        return await self._off_loop(self._windows.drain)
+        unreadable = []
+        for record in records:
+            try:
+                batch = decode_batch(record.value)
+                got = columns(batch)
+            except (msgspec.MsgspecError, ValueError) as error:
+                self.counters["unreadable_records"] += 1
+                unreadable.append({"topic": record.topic, "offset": record.offset, "error": str(error)})
+                continue
+            for series in batch.series:
+                if series.series_id not in self._repository.series:
+                    self._unsaved[series.series_id] = series
+                if series.kind == "counter":
+                    self._counter_ids.add(series.series_id)
+            self.counters["samples"] += self._windows.apply(record.offset, batch)
+            if len(got.ids) and self._settings.keep_samples:
+                self._raw.append(got)
+                self._bytes += sum(column.nbytes for column in got)
+            if batch.advance_ms == NO_ADVANCE:
+                self._last_record_ms = self._now_ms()
+        return unreadable
+
+    async def _close_part(self) -> bool:
+        """Keep a part of the windows that close; return whether there was one. Off the loop where it may take a while.
+
+        A call that is cancelled, or fails, leaves its part to the next. Between parts others may write what is kept.
+        """
+        assert self._windows is not None, "BUG: not open"
+        async with self._lock:
+            if self._closing is None:
+                return False
+            small = self._windows.waiting < AT_ONCE and self._windows.series < AT_ONCE
+            if (self._next_part() if small else await self._off_loop(self._next_part)) is None:
+                self._closing = None
+                return False
+            assert self._part is not None
+            await self._keep(self._part)
+            self._part = None
+            return True
+
+    def _next_part(self) -> Rollup | None:
+        assert self._closing is not None, "BUG: nothing closes"
+        if self._part is None:
+            self._part = next(self._closing, None)
+        return self._part
 
     async def _off_loop(self, call: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+        future = asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])  # the lock must be held while the thread works on
+            raise
 
     async def _next(self, records: list[Record]) -> list[Record]:
         """Return the records that follow on what was taken in: repeated ones left out, missing ones read."""
@@ -201,22 +241,12 @@ class PartitionWorker:
 
     async def _keep(self, rollup: Rollup) -> None:
         """Hand a rollup to whoever follows, and to the next write to the store."""
-        self.counters["late_rows" if rollup.late else "rows"] += len(rollup)
-        small = len(rollup) < AT_ONCE
-        for message in self._messages(rollup) if small else await self._off_loop(self._messages, rollup):
+        encode, small = self._messages.of, len(rollup) < AT_ONCE
+        for message in encode(rollup) if small else await self._off_loop(encode, rollup):
             await self._log.append(ROLLUPS, self.partition, message)
+        self.counters["late_rows" if rollup.late else "rows"] += len(rollup)
         self._rollups.append(rollup)
         self._bytes += rollup.nbytes
-
-    def _messages(self, rollup: Rollup) -> list[bytes]:
-        unique = np.unique(rollup.ids)
-        names = self._encoded.get(key := unique.tobytes())
-        if names is None:
-            if len(self._encoded) >= ENCODED_MAX:
-                self._encoded.clear()
-            series = [self._series(i) or Series(i, "", f"series-{i}", {}) for i in unique.tolist()]
-            names = self._encoded[key] = encode_series(series)
-        return [encode_rollup(rollup, part, unique, names) for part in whole_windows(rollup)]
 
     async def _correct(self, *, everything: bool = False) -> None:
         """Correct closed windows by late samples. What was closed before must be stored first: it is merged into."""
@@ -224,8 +254,9 @@ class PartitionWorker:
         async with self._storing:
             await self._flush()
             while not self._owed and not self._abandoned:
+                await self._close_part()  # what was left, or beside who closes
                 async with self._lock:
-                    if not self._rollups:
+                    if not self._rollups and self._closing is None:
                         self._owed_since = self._windows.checkpoint()[0]
                         self._owed = self._windows.close_late(everything=everything)
                         break
@@ -262,16 +293,21 @@ class PartitionWorker:
             return
         touched: set[tuple[str, int, int]] = set()
         for rollup in pending.rollups:
-            touched |= touched_by(self._settings.long_windows, rollup.rollup, rollup.start_ms)
+            starts = rollup.start_ms if rollup.late else rollup.start_ms[:1]
+            touched |= touched_by(self._settings.long_windows, rollup.rollup, starts)
         rows = touched_columns(sorted(touched), self.partition, self._now_ms()) if touched else None
         rollups, raw, unsaved, requests, checkpoint, size = pending
         try:
-            await self._repository.write(rollups, unsaved, raw, checkpoint, rows, requests)
+            for at in range(0, len(unsaved) - SERIES_AT_ONCE, SERIES_AT_ONCE):
+                await self._repository.write([], unsaved[at : at + SERIES_AT_ONCE], [], self._checkpoint)
+            unwritten = unsaved[(len(unsaved) - 1) // SERIES_AT_ONCE * SERIES_AT_ONCE :] if unsaved else []
+            await self._repository.write(rollups, unwritten, raw, checkpoint, rows, requests)
         except BaseException:
             self._rollups, self._raw = rollups + self._rollups, raw + self._raw
             self._requests = requests + self._requests
             raise
         self._bytes -= size
+        self._checkpoint = checkpoint
         for series in unsaved:
             self._unsaved.pop(series.series_id, None)
         self._room.set()
@@ -281,6 +317,10 @@ class PartitionWorker:
         assert self._windows is not None, "BUG: not open"
         if self._abandoned or not (self._rollups or self._raw or self._unsaved):
             return None
+        if self._closing is not None:  # the last checkpoint stands until all are closed, and raw samples wait for it
+            kept, self._rollups = self._rollups, []
+            size = sum(rollup.nbytes for rollup in kept)
+            return _Pending(kept, [], list(self._unsaved.values()), [], self._checkpoint, size) if kept else None
         resume_offset, floor_ms, watermark_ms = self._windows.checkpoint()
         if self._owed:
             resume_offset = min(resume_offset, self._owed_since)

@@ -86,9 +86,9 @@ class LongerRollups:
         for number in np.unique(partition).tolist():
             mine = rollup.where(np.flatnonzero(partition == number))
             for part in whole_windows(mine):
-                unique = np.unique(mine.ids[part])
+                unique, rows = np.unique(mine.ids[part], return_inverse=True)
                 names = encode_series([series.get(i) or _unnamed(i) for i in unique.tolist()])
-                await self._log.append(ROLLUPS, number, encode_rollup(mine, part, unique, names))
+                await self._log.append(ROLLUPS, number, encode_rollup(mine, part, rows, names))
 
 
 def _unnamed(series_id: int) -> Series:

@@ -6,7 +6,7 @@ import numpy as np
 
 from schemas.rollup import Rollup
 from stream.rollup import sketch
-from stream.rollup.cells import Cells, cells_of
+from stream.rollup.cells import Cells, cells_of, increase_of, ordered
 
 
 def aggregate(
@@ -35,7 +35,8 @@ def aggregate(
     rows[order] = np.cumsum(np.concatenate([[False], edge]))
     assert len(heads) <= sketch.ROWS_MAX, "BUG: LATE_SAMPLES_MAX is lower"
     after = (times - starts).astype(np.int32)
-    cells = cells_of(0, rows, after, values, counters[order][heads])
+    samples = ordered(rows, after, values)
+    cells = cells_of(0, samples, increase_of(samples, counters[order][heads]))
     return rollup_of(name, size_ms, sorted_starts[heads], cells, sorted_ids[heads], version=version, late=late)
 
 
@@ -44,7 +45,7 @@ def rollup_of(
 ) -> Rollup:
     """Return cells as a rollup: int64[n] window starts, to which the cells' times are relative, and uint64[n] ids."""
     offsets, keys, counts = sketch.unpacked(cells.entries, cells.rows)
-    p50, p95, p99 = (sketch.quantiles(offsets, keys, counts, q, cells.min, cells.max) for q in (0.5, 0.95, 0.99))
+    p50, p95, p99 = sketch.several_quantiles(offsets, keys, counts, (0.5, 0.95, 0.99), cells.min, cells.max)
     return Rollup(
         rollup=name,
         start_ms=starts,

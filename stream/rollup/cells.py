@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from stream.rollup import sketch
+
+
+class Ordered(NamedTuple):
+    """Samples by series, those of one series by time."""
+
+    rows: np.ndarray  # [k], rising: the series
+    heads: np.ndarray  # int64[k], where each one's samples begin
+    times_ms: np.ndarray  # [n]
+    values: np.ndarray  # float64[n]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +29,7 @@ class Cells:
     """
 
     base_ms: int
-    rows: np.ndarray  # int32[n]
+    rows: np.ndarray  # uint16 or int32[n]
     count: np.ndarray  # uint32[n]
     sum: np.ndarray  # float64[n] …
     min: np.ndarray
@@ -32,61 +42,89 @@ class Cells:
     increase: np.ndarray
     entries: np.ndarray  # int64[m], rising
 
+    def cells(self) -> Cells:
+        return self
 
-def cells_of(
-    base_ms: int, rows: np.ndarray, times_ms: np.ndarray, values: np.ndarray, counters: np.ndarray | None
-) -> Cells:
-    """Return the cells of samples in arrival order, n > 0 of them.
+    def edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return first, first_ms, last, last_ms of each series."""
+        return self.first, self.first_ms, self.last, self.last_ms
 
-    rows, times_ms : int32[n], times after ``base_ms``; values : finite float64[n].
-    counters : bool by row, which rows are counters; None: none is.
-    """
-    order = _order(rows)
-    sorted_rows = rows[order]
-    times = times_ms[order]
-    heads = _heads(sorted_rows)
+    def moved(self, new_rows: np.ndarray) -> Cells:
+        """Return the same with each row replaced by ``new_rows[row]``, which rises with it."""
+        return replace(self, rows=new_rows[self.rows], entries=sketch.moved(self.entries, new_rows))
+
+    def rebased(self, base_ms: int) -> Cells:
+        if base_ms == self.base_ms:
+            return self
+        by = np.int32(self.base_ms - base_ms)
+        return replace(self, base_ms=base_ms, first_ms=self.first_ms + by, last_ms=self.last_ms + by)
+
+
+def ordered(rows: np.ndarray, times_ms: np.ndarray, values: np.ndarray) -> Ordered:
+    """Return samples in order, n > 0 of them that come in order of arrival; so do, then, those of equal times."""
+    order = order_of(rows)
+    sorted_rows, times = rows[order], times_ms[order]
+    heads = heads_of(sorted_rows)
     back = np.flatnonzero(times[1:] < times[:-1]) + 1
     if len(back) and len(np.setdiff1d(back, heads, assume_unique=True)):
         order = np.lexsort((times_ms, rows))  # stable: equal times stay in arrival order
         times = times_ms[order]
-    values = values[order]
-    tails = np.append(heads[1:], len(rows)) - 1
+    return Ordered(sorted_rows[heads], heads, times, values[order])
+
+
+def increase_of(samples: Ordered, counters: np.ndarray | None) -> np.ndarray | None:
+    """Return the rise of each counter, NaN for other series; None where none is a counter.
+
+    counters : bool by row; None: no series is a counter.
+    """
+    if counters is None or not (is_counter := counters[samples.rows]).any():
+        return None
+    values, heads = samples.values, samples.heads
+    rise = np.diff(values, prepend=values[0])
+    rise = np.where(rise < 0, values, rise)
+    rise[heads] = 0.0
+    return np.where(is_counter, np.add.reduceat(rise, heads), np.nan)
+
+
+def cells_of(base_ms: int, samples: Ordered, increase: np.ndarray | None) -> Cells:
+    """Return the cells of samples whose times are after ``base_ms``."""
+    kept, heads, times, values = samples
+    tails = np.append(heads[1:], len(values)) - 1
     count = tails - heads + 1
-    total = np.add.reduceat(values, heads)
-    deviation = values - np.repeat(total / count, count)
-    deviation *= deviation
-    kept = sorted_rows[heads].astype(np.int32)
-    increase = np.full(len(heads), np.nan)
-    if counters is not None and (is_counter := counters[kept]).any():
-        rise = np.diff(values, prepend=values[0])
-        rise = np.where(rise < 0, values, rise)
-        rise[heads] = 0.0
-        increase[is_counter] = np.add.reduceat(rise, heads)[is_counter]
+    if len(values) == len(heads):  # one sample each: nothing to add up
+        low = high = total = values
+        squares = np.zeros(len(values))
+    else:
+        total = np.add.reduceat(values, heads)
+        low, high = np.minimum.reduceat(values, heads), np.maximum.reduceat(values, heads)
+        deviation = values - np.repeat(total / count, count)
+        deviation *= deviation
+        squares = np.add.reduceat(deviation, heads)
     return Cells(
         base_ms,
         kept,
         count.astype(np.uint32),
         total,
-        np.minimum.reduceat(values, heads),
-        np.maximum.reduceat(values, heads),
-        np.add.reduceat(deviation, heads),
+        low,
+        high,
+        squares,
         values[heads],
         values[tails],
-        times[heads],
-        times[tails],
-        increase,
-        sketch.entries_of(sorted_rows, values),
+        times[heads].astype(np.int32),
+        times[tails].astype(np.int32),
+        np.full(len(heads), np.nan) if increase is None else increase,
+        sketch.entries_of(kept, count, values, low, high),
     )
 
 
-def combine(base_ms: int, blocks: Sequence[Cells], *, bridge: bool, ordered: bool) -> Cells:
+def combine(base_ms: int, blocks: Sequence[Cells], *, bridge: bool, in_order: bool) -> Cells:
     """Return the cells of several spans together. Deviations are combined by Chan, Golub, LeVeque (1979).
 
     bridge : the rise of a counter from one span's last sample to the next one's first is not in ``increase`` yet.
-    ordered : the spans follow one another in time.
+    in_order : the spans follow one another in time.
     """
-    if len(blocks) == 1 and blocks[0].base_ms == base_ms:
-        return blocks[0]
+    if len(blocks) == 1:
+        return blocks[0].rebased(base_ms)
 
     def every(name: str) -> np.ndarray:
         return np.concatenate([getattr(block, name) for block in blocks])
@@ -95,45 +133,63 @@ def combine(base_ms: int, blocks: Sequence[Cells], *, bridge: bool, ordered: boo
         return np.concatenate([getattr(block, name) + np.int32(block.base_ms - base_ms) for block in blocks])
 
     rows, first_ms, last_ms = every("rows"), shifted("first_ms"), shifted("last_ms")
-    order, sorted_rows = _interleaved(rows)
-    heads = _heads(sorted_rows)
+    order = order_of(rows)
+    sorted_rows = rows[order]
+    heads = heads_of(sorted_rows)
     tails = np.append(heads[1:], len(rows)) - 1
     opening, closing = order[heads], order[tails]
-    if not ordered:
+    if not in_order:
         opening = np.lexsort((first_ms, rows))[heads]
         closing = np.lexsort((last_ms, rows))[tails]
     count, total = every("count")[order].astype(np.float64), every("sum")[order]
     counts, totals = np.add.reduceat(count, heads), np.add.reduceat(total, heads)
     deviation = total / count - np.repeat(totals / counts, tails - heads + 1)
-    first, last, increase = every("first"), every("last"), every("increase")[order]
-    rises = np.add.reduceat(increase, heads)
-    if bridge and not np.isnan(rises).all():
-        rise = first[order] - np.roll(last[order], 1)
-        rise = np.where(rise < 0, first[order], rise)
-        rise[heads] = 0.0
-        rises += np.add.reduceat(rise, heads)
+    deviation *= deviation
+    deviation *= count
+    deviation += every("sumsq")[order]
+    first, last, kept = every("first"), every("last"), sorted_rows[heads]
+    low = np.minimum.reduceat(every("min")[order], heads)
+    high = np.maximum.reduceat(every("max")[order], heads)
     return Cells(
         base_ms,
-        sorted_rows[heads].astype(np.int32),
+        kept,
         counts.astype(np.uint32),
         totals,
-        np.minimum.reduceat(every("min")[order], heads),
-        np.maximum.reduceat(every("max")[order], heads),
-        np.add.reduceat(every("sumsq")[order] + count * deviation * deviation, heads),
+        low,
+        high,
+        np.add.reduceat(deviation, heads),
         first[opening],
         last[closing],
         first_ms[opening],
         last_ms[closing],
-        rises,
-        sketch.merged([block.entries for block in blocks]),
+        rises(every("increase")[order], heads, first[order], last[order], bridge=bridge),
+        sketch.merged([block.entries for block in blocks], kept, low, high),
     )
 
 
-def _order(rows: np.ndarray) -> np.ndarray:
+def rises(increase: np.ndarray, heads: np.ndarray, first: np.ndarray, last: np.ndarray, *, bridge: bool) -> np.ndarray:
+    """Return the increase of each series over several spans, float64[heads]; the spans' columns are by series.
+
+    bridge : add what it rose by from one span's last sample to the next one's first.
+    """
+    if np.isnan(increase).all():
+        return np.full(len(heads), np.nan)
+    total = np.add.reduceat(increase, heads)
+    if bridge:
+        rise = first - np.roll(last, 1)
+        rise = np.where(rise < 0, first, rise)
+        rise[heads] = 0.0
+        total += np.add.reduceat(rise, heads)
+    return total
+
+
+def order_of(rows: np.ndarray) -> np.ndarray:
     """Return int64[n], the order by row, equal ones as they came.
 
     NumPy sorts 16-bit numbers by radix, several times faster than wider ones.
     """
+    if rows.dtype == np.uint16:
+        return np.argsort(rows, kind="stable")
     order = np.argsort((rows & 0xFFFF).astype(np.uint16), kind="stable")
     high = rows >> 16
     if high.any():
@@ -141,16 +197,6 @@ def _order(rows: np.ndarray) -> np.ndarray:
     return order
 
 
-def _interleaved(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (order, rows in that order), by row, equal ones as they came, of a few rising runs; int64[n] both.
-
-    Row and position are one number, so that it is a merge of runs, which NumPy's stable sort finds.
-    """
-    packed = rows.astype(np.int64) << 32
-    packed |= np.arange(len(rows))
-    packed.sort(kind="stable")
-    return packed & 0xFFFFFFFF, packed >> 32
-
-
-def _heads(sorted_rows: np.ndarray) -> np.ndarray:
+def heads_of(sorted_rows: np.ndarray) -> np.ndarray:
+    """Return int64, where each run of equal rows begins."""
     return np.concatenate([[0], np.flatnonzero(sorted_rows[1:] != sorted_rows[:-1]) + 1])

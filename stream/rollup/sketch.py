@@ -20,6 +20,7 @@ _SHIFT = 8192
 _K_MAX = 8000
 _COUNT_BITS = 24
 _COUNT_MAX = (1 << _COUNT_BITS) - 1
+_DENSE_MAX = 2  # buckets a sample, empty ones too, up to which they are counted and not sorted
 
 
 def keys_of(values: np.ndarray) -> np.ndarray:
@@ -43,18 +44,60 @@ def estimates(keys: np.ndarray) -> np.ndarray:
     return np.where(keys == 0, 0.0, np.sign(keys) * 2 * np.exp(k * _LOG_GAMMA) / (GAMMA + 1))
 
 
-def entries_of(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return the entries of samples, grouped by rising row, each below ROWS_MAX."""
-    packed = rows.astype(np.int64) << 16
-    packed |= keys_of(values).astype(np.int64) + 32768
-    packed.sort(kind="stable")  # short disordered runs: several times faster than NumPy's default
-    heads = np.concatenate([[0], np.flatnonzero(packed[1:] != packed[:-1]) + 1])
-    return _packed(packed[heads], np.diff(np.append(heads, len(packed))))
+def entries_of(
+    rows: np.ndarray, count: np.ndarray, values: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
+    """Return the entries of samples grouped by series: rows rising, each below ROWS_MAX, ``count`` samples of each.
+
+    low, high : the least and greatest value of each series: buckets between are counted in one go where they are few,
+        else sorted.
+    """
+    keys = keys_of(values)
+    if len(values) == len(rows):
+        return _packed(_buckets(rows, keys), np.ones(len(rows), np.int64))
+    lowest = keys_of(low).astype(np.int64)
+    width = keys_of(high) - lowest + 1
+    ends = np.cumsum(width)
+    if ends[-1] > _DENSE_MAX * len(values):
+        buckets = _buckets(np.repeat(rows, count), keys)
+        buckets.sort(kind="stable")  # short disordered runs: several times faster than NumPy's default
+        heads = np.concatenate([[0], np.flatnonzero(buckets[1:] != buckets[:-1]) + 1])
+        return _packed(buckets[heads], np.diff(np.append(heads, len(buckets))))
+    base = ends - width - lowest
+    at = np.repeat(base, count)
+    at += keys
+    return _counted(rows, base, width, np.bincount(at, minlength=int(ends[-1])))
 
 
-def merged(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the entries of several lists of them, equal buckets added up."""
+def _counted(rows: np.ndarray, base: np.ndarray, width: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Return the entries of a count a bucket: ``width`` buckets a row, the one of key k at ``base`` + k."""
+    found = np.flatnonzero(counted)
+    series = np.repeat(np.arange(len(rows)), width)[found]
+    return _packed(_buckets(rows[series], found - base[series]), counted[found].astype(np.int64))
+
+
+def _buckets(rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    buckets = rows.astype(np.int64) << 16
+    buckets |= keys.astype(np.int64) + 32768
+    return buckets
+
+
+def merged(parts: Sequence[np.ndarray], rows: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return the entries of several lists of them, equal buckets added up.
+
+    rows : all that occur, rising; low, high : the least and greatest value of each.
+    """
     entries = np.concatenate(parts)
+    lowest = keys_of(low).astype(np.int64)
+    width = keys_of(high) - lowest + 1
+    ends = np.cumsum(width)
+    if ends[-1] <= _DENSE_MAX * len(entries):
+        base = ends - width - lowest
+        by_row = np.zeros(int(rows[-1]) + 1, np.int64)
+        by_row[rows] = base - 32768
+        at = by_row[entries >> (16 + _COUNT_BITS)]
+        at += (entries >> _COUNT_BITS) & 0xFFFF
+        return _counted(rows, base, width, np.bincount(at, entries & _COUNT_MAX, int(ends[-1])))
     entries.sort(kind="stable")  # a merge of rising runs
     buckets = entries >> _COUNT_BITS
     heads = np.concatenate([[0], np.flatnonzero(buckets[1:] != buckets[:-1]) + 1])
@@ -100,8 +143,27 @@ def quantiles(
     offsets: np.ndarray, keys: np.ndarray, counts: np.ndarray, q: float, low: np.ndarray, high: np.ndarray
 ) -> np.ndarray:
     """Return the nearest-rank quantile of every row, float64[n], kept within [low, high]; every row has an entry."""
+    return several_quantiles(offsets, keys, counts, (q,), low, high)[0]
+
+
+def several_quantiles(
+    offsets: np.ndarray,
+    keys: np.ndarray,
+    counts: np.ndarray,
+    qs: Sequence[float],
+    low: np.ndarray,
+    high: np.ndarray,
+) -> list[np.ndarray]:
+    """Return ``quantiles`` for each of ``qs``."""
+    if len(keys) == len(low):  # one bucket a row
+        every = np.clip(estimates(keys), low, high)
+        return [every] * len(qs)
     running = np.cumsum(counts, dtype=np.int64)
-    before = np.concatenate([[0], running])[offsets[:-1]]
-    size = running[offsets[1:] - 1] - before
-    rank = before + np.maximum(1, np.ceil(q * size)).astype(np.int64)
-    return np.clip(estimates(keys[np.searchsorted(running, rank)]), low, high)
+    ends = running[offsets[1:] - 1]
+    before = np.concatenate([[0], ends[:-1]])
+    size = ends - before
+    out = []
+    for q in qs:
+        rank = before + np.maximum(1, np.ceil(q * size)).astype(np.int64)
+        out.append(np.clip(estimates(keys[np.searchsorted(running, rank)]), low, high))
+    return out

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from stream.rollup.cells import Cells
+from stream.rollup.samples import Piece
+from stream.window.index import block_rows
 
 # Prometheus' look-back: a counter that was silent for longer starts anew.
 LOOK_BACK_MS = 300_000
@@ -14,7 +15,7 @@ _NEVER = -(2**62)
 
 
 class CounterTails:
-    """By row: whether the series is a counter, and its last sealed sample; 17 bytes a series."""
+    """By row: whether the series is a counter, and its last sealed sample; 1 byte a row, 17 where some are counters."""
 
     def __init__(self) -> None:
         self._counters = np.zeros(0, bool)
@@ -28,9 +29,10 @@ class CounterTails:
         """Return bool by row; None where no series is a counter."""
         return self._counters if self._any else None
 
-    def add(self, counters: np.ndarray) -> None:
-        """Append rows."""
-        self._counters = np.concatenate([self._counters, counters])
+    def add(self, rows: np.ndarray, counters: np.ndarray, span: int) -> None:
+        """Take new rows in; all rows are below ``span``."""
+        self._counters = _grown(self._counters, span, False)
+        self._counters[rows] = counters
         self._any = self._any or bool(counters.any())
 
     def restore(self, rows: np.ndarray, values: np.ndarray, times_ms: np.ndarray) -> None:
@@ -38,33 +40,47 @@ class CounterTails:
         self._grow()
         self._values[rows], self._times_ms[rows] = values, times_ms
 
-    def bridge(self, cells: Cells) -> Cells:
-        """Return the next cells in time with each counter's rise from its sample before them; remember its last."""
-        if not self._any:
-            return cells
+    def bridge(self, block: int, piece: Piece) -> Piece:
+        """Return a block's next piece in time with each counter's rise from its sample before; remember its last."""
+        if not self._any or piece.increase is None:
+            return piece
         self._grow()
-        at = np.flatnonzero(self._counters[cells.rows])
-        rows = cells.rows[at]
-        first, first_ms = cells.first[at], cells.first_ms[at].astype(np.int64) + cells.base_ms
+        every = block_rows(block, piece.rows)
+        at = np.flatnonzero(self._counters[every])
+        rows = every[at]
+        first, first_ms, last, last_ms = (edge[at] for edge in piece.edges())
+        first_ms, last_ms = first_ms.astype(np.int64) + piece.base_ms, last_ms.astype(np.int64) + piece.base_ms
         rise = first - self._values[rows]
         rise = np.where(rise < 0, first, rise)
         known = (self._times_ms[rows] <= first_ms) & (self._times_ms[rows] >= first_ms - LOOK_BACK_MS)
-        increase = cells.increase.copy()
+        increase = piece.increase.copy()
         increase[at] += np.where(known, rise, 0.0)
-        last_ms = cells.last_ms[at].astype(np.int64) + cells.base_ms
         newer = last_ms >= self._times_ms[rows]
-        self._values[rows[newer]], self._times_ms[rows[newer]] = cells.last[at][newer], last_ms[newer]
-        return replace(cells, increase=increase)
+        self._values[rows[newer]], self._times_ms[rows[newer]] = last[newer], last_ms[newer]
+        return replace(piece, increase=increase)
 
-    def keep(self, rows: np.ndarray) -> None:
-        """Forget all but some rows."""
-        self._grow()
-        self._counters, self._values = self._counters[rows], self._values[rows]
-        self._times_ms = self._times_ms[rows]
+    def keep(self, rows: np.ndarray, moved: np.ndarray, span: int) -> None:
+        """Forget all but some rows, which are ``moved[row]`` from now on, below ``span``."""
+        counters, self._counters = self._counters[rows], np.zeros(0, bool)
+        if self._any:
+            self._values, self._times_ms = self._last_of(rows, moved, span)
+        self.add(moved[rows], counters, span)
         self._any = bool(self._counters.any())
 
+    def _last_of(self, rows: np.ndarray, moved: np.ndarray, span: int) -> tuple[np.ndarray, np.ndarray]:
+        values, times_ms = np.zeros(span), np.full(span, _NEVER)
+        known = rows[rows < len(self._values)]
+        values[moved[known]], times_ms[moved[known]] = self._values[known], self._times_ms[known]
+        return values, times_ms
+
     def _grow(self) -> None:
-        missing = len(self._counters) - len(self._values)
-        if missing:
-            self._values = np.concatenate([self._values, np.zeros(missing)])
-            self._times_ms = np.concatenate([self._times_ms, np.full(missing, _NEVER)])
+        self._values = _grown(self._values, len(self._counters), 0.0)
+        self._times_ms = _grown(self._times_ms, len(self._counters), _NEVER)
+
+
+def _grown(column: np.ndarray, size: int, value: float) -> np.ndarray:
+    """Return the column with at least so many rows, new ones of that value."""
+    if size <= len(column):
+        return column
+    more = np.full(max(size, len(column) * 5 // 4) - len(column), value, column.dtype)
+    return np.concatenate([column, more])

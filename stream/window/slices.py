@@ -1,55 +1,29 @@
-"""Slices: the spans that windows are put together from, at one level of coarseness."""
+"""A slice: a span that windows are put together from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from math import gcd
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 
-from stream.rollup import sketch
-from stream.rollup.cells import Cells, cells_of, combine
-from stream.window.spec import WindowSpec
+from stream.rollup.samples import Piece, merged, piece_of
+from stream.window import index
+from stream.window.index import block_rows, local_rows, span_of
 
-FOLD_SAMPLES = 400_000  # a slice that holds so many raw samples makes cells of them before it closes
-
-
-class Level(NamedTuple):
-    """Slices of one length, which divides the size and hop of every definition that is put together from them."""
-
-    step_ms: int
-    specs: tuple[WindowSpec, ...]
-
-
-def levels_of(specs: Sequence[WindowSpec]) -> list[Level]:
-    """Return the levels, fine to coarse; each definition is put together from the coarsest slices that fit.
-
-    So a window of five minutes is not made of thirty slices of ten seconds but of five of a minute, each made once.
-
-    >>> from stream.window.spec import parse_rollup
-    >>> [(l.step_ms, [s.name for s in l.specs]) for l in levels_of([parse_rollup(n) for n in ("10s", "1m", "5m/1m")])]
-    [(10000, ['10s']), (60000, ['1m', '5m/1m'])]
-    """
-    by_size = sorted(specs, key=lambda spec: spec.size_ms)
-    steps = [gcd(*(n for s in by_size[i:] for n in (s.size_ms, s.hop_ms))) for i in range(len(by_size))]
-    return [
-        Level(step, tuple(s for s, its in zip(by_size, steps, strict=True) if its == step))
-        for step in sorted(set(steps))
-    ]
+FOLD_SAMPLES = 400_000  # a slice that holds so many raw samples, and FOLD_EACH a series, folds them before it closes
+FOLD_EACH = 8
 
 
 class Slice:
-    """Samples of ``[start_ms, start_ms + step_ms)``: as they came, and cells of those that were folded."""
+    """Samples of ``[start_ms, start_ms + step_ms)``: as they came, and folded, a piece a block of rows."""
 
-    __slots__ = ("_raw", "_waiting", "cells", "counted", "offset", "sealed", "start_ms")
+    __slots__ = ("_raw", "_waiting", "counted", "offset", "pieces", "sealed", "start_ms")
 
     def __init__(self, start_ms: int) -> None:
         self.start_ms = start_ms
         self.offset = 2**62  # the lowest log offset in it
-        self.cells: Cells | None = None
-        self.counted = False  # its cells are in a coarser slice
+        self.pieces: dict[int, Piece] = {}
+        self.counted = False  # its pieces are in a coarser slice
         self.sealed = False  # the watermark has passed it
         self._raw: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._waiting = 0
@@ -60,33 +34,53 @@ class Slice:
         self._waiting += len(rows)
         self.offset = min(self.offset, offset)
 
-    @property
-    def full(self) -> bool:
-        return self._waiting > FOLD_SAMPLES
+    def full(self, series: int) -> bool:
+        """Whether it should fold, where so many series are known."""
+        return self._waiting > max(FOLD_SAMPLES, FOLD_EACH * series)
 
     def fold(self, counters: np.ndarray | None, *, bridge: bool) -> None:
-        """Make cells of what waits. ``bridge``: it follows, in time, what was folded before."""
+        """Make pieces of what waits. ``bridge``: it follows, in time, what was folded before."""
         if not self._raw:
             return
         rows, times_ms, values = (
             np.concatenate(c) if len(self._raw) > 1 else c[0] for c in zip(*self._raw, strict=True)
         )
-        fresh = cells_of(self.start_ms, rows, times_ms, values, counters)
         self._raw, self._waiting = [], 0
-        self.take(fresh, self.offset, bridge=bridge)
+        for block, at in _by_block(rows):
+            mine = None if counters is None else counters[span_of(block)]
+            local = local_rows(rows[at])
+            self.take(block, [piece_of(self.start_ms, local, times_ms[at], values[at], mine)], bridge=bridge)
 
-    def take(self, cells: Cells, offset: int, *, bridge: bool = False) -> None:
-        """Take cells in."""
-        blocks = [cells] if self.cells is None else [self.cells, cells]
-        self.cells = combine(self.start_ms, blocks, bridge=bridge, ordered=False)
-        self.offset = min(self.offset, offset)
+    def take(self, block: int, pieces: list[Piece], *, bridge: bool = False, in_order: bool = False) -> None:
+        """Take pieces of a block in."""
+        old = self.pieces.get(block)
+        every = pieces if old is None else [old, *pieces]
+        if len(every) > 1 or every[0].base_ms != self.start_ms:
+            every = [merged(self.start_ms, every, bridge=bridge, in_order=in_order and old is None)]
+        self.pieces[block] = every[0]
 
-    def live_rows(self) -> list[np.ndarray]:
-        return [raw[0] for raw in self._raw] + ([] if self.cells is None else [self.cells.rows])
+    def live_rows(self) -> Iterator[np.ndarray]:
+        for rows, _, _ in self._raw:
+            yield rows.astype(np.int64)
+        for block, piece in self.pieces.items():
+            yield block_rows(block, piece.rows)
 
     def move(self, new_rows: np.ndarray) -> None:
-        """Replace every row by ``new_rows[row]``."""
+        """Replace every row by ``new_rows[row]``, which is in the same block."""
         self._raw = [(new_rows[rows], times, values) for rows, times, values in self._raw]
-        if self.cells is not None:
-            entries = sketch.moved(self.cells.entries, new_rows)
-            self.cells = replace(self.cells, rows=new_rows[self.cells.rows], entries=entries)
+        for block, piece in self.pieces.items():
+            self.pieces[block] = piece.moved(local_rows(new_rows[span_of(block)]))
+
+
+def _by_block(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray | slice]]:
+    """Yield (block, which samples are of it), in the order they came."""
+    blocks = (rows // index.BLOCK_ROWS).astype(np.uint16)
+    lowest, highest = int(blocks.min()), int(blocks.max())
+    if lowest == highest:
+        yield lowest, slice(None)
+        return
+    order = np.argsort(blocks, kind="stable")
+    bounds = np.searchsorted(blocks[order], np.arange(lowest, highest + 2))
+    for number, block in enumerate(range(lowest, highest + 1)):
+        if bounds[number] < bounds[number + 1]:
+            yield block, order[bounds[number] : bounds[number + 1]]

@@ -44,7 +44,7 @@ def test_rises_between_windows_are_counted_and_restarts_start_from_zero(steps, c
                 times, values = zip(*samples[at : at + n], strict=True)
                 windows.apply(again, make_batch([], np.full(len(times), 7), np.array(times), np.array(values)))
                 at += n
-            assert windows.drain() == []
+            assert list(windows.drain()) == []
     windows.apply(10**6, make_batch([], np.array([]), np.array([]), np.array([]), advance_ms=CLOSE_ALL))
     for rollup in windows.drain():
         got[rollup.rollup, int(rollup.start_ms[0])] = float(rollup.increase[0])

@@ -1,9 +1,12 @@
 """Ids → rows, against a dictionary."""
 
+from unittest.mock import patch
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream.window import index as module
 from stream.window.index import SeriesIndex
 
 # Few low bits, so that many ids want the same slot.
@@ -34,3 +37,27 @@ def test_it_grows():
     for part in np.array_split(rng.permutation(every), 30):
         index.rows_of(part)
     assert len(index) == len(every) and len(np.unique(index.rows_of(every))) == len(every)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 60), max_size=30), max_size=8), st.randoms(use_true_random=False))
+def test_series_of_an_entity_share_a_block_while_they_fit_and_forgetting_keeps_them_there(batches, rng):
+    with patch.object(module, "BLOCK_ROWS", 24), patch.object(module, "ENTITIES_UNTIL", 8):
+        index, seen, forgot = SeriesIndex(entity_of=lambda ids: (ids // 3).astype(np.int64)), [], False
+        for batch in batches:
+            ids = np.array(batch, np.uint64)
+            rows = index.rows_of(ids)
+            assert (index.ids[rows] == ids).all() and (index.rows_of(ids) == rows).all()
+            seen = sorted({*seen, *batch})
+            every = index.rows_of(np.array(seen, np.uint64))
+            assert len(set(every.tolist())) == len(seen) == len(index)
+            blocks = {(one // 3, row // 24) for row, one in zip(every.tolist(), seen, strict=True)}
+            assert forgot or len(blocks) == len({one // 3 for one in seen})  # 8 entities of 3 series fit into a block
+            if rng.random() < 0.3:
+                forgot = True
+                kept = sorted(rng.sample(every.tolist(), rng.randint(0, len(seen))))
+                before = {row: one for row, one in zip(every.tolist(), seen, strict=True) if row in kept}
+                moved = index.keep(np.array(kept, np.int64))
+                seen = sorted(before.values())
+                assert [index.ids[moved[row]] for row in kept] == [before[row] for row in kept]
+                assert all(moved[row] // 24 == row // 24 for row in kept)

@@ -18,14 +18,14 @@ NOW_MS = 1_700_000_000_000
 
 
 async def test_a_stop_waits_for_the_records_that_are_being_taken_in(tmp_path, monkeypatch):
-    entered, drain = asyncio.Event(), PartitionWorker._drain
+    entered, close_part = asyncio.Event(), PartitionWorker._close_part
 
     async def slow(self):
         entered.set()
         await asyncio.sleep(0.5)
-        return await drain(self)
+        return await close_part(self)
 
-    monkeypatch.setattr(PartitionWorker, "_drain", slow)
+    monkeypatch.setattr(PartitionWorker, "_close_part", slow)
     log = EmbeddedLog.shared(str(tmp_path / "log"))
     await log.start()
     await log.create_topics(dict.fromkeys(ALL, 1))

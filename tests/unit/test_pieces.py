@@ -1,0 +1,49 @@
+"""Spans kept as samples and spans kept as cells say the same."""
+
+from unittest.mock import patch
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream.rollup import samples as module
+from stream.rollup import sketch
+from stream.rollup.samples import Samples, merged, piece_of
+
+# Times and values that collide; values far apart, so that buckets are sorted, and near, so that they are counted.
+values = st.sampled_from([0.0, 1.0, 1.5, -3.0, 1e9]) | st.floats(-100, 100).filter(lambda v: v == 0 or abs(v) > 1e-6)
+span = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 99_999), values), min_size=1, max_size=40)
+
+
+def made(base_ms, given_samples, sparse_max):
+    rows, times, numbers = zip(*given_samples, strict=True)
+    counters = np.arange(5) % 2 == 1
+    with patch.object(module, "SPARSE_MAX", sparse_max):
+        columns = (np.array(rows, np.uint16), np.array(times, np.int32), np.array(numbers, float))
+        return piece_of(base_ms, *columns, counters)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(span, min_size=1, max_size=4), st.booleans(), st.booleans())
+def test_samples_and_cells_amount_to_the_same(spans, bridge, in_order):
+    pieces = {}
+    for name, sparse_max in (("samples", 10**6), ("cells", 0)):
+        parts = [made(100_000 * at, one, sparse_max) for at, one in enumerate(spans)]
+        assert all(isinstance(part, Samples) == (name == "samples") for part in parts)
+        with patch.object(module, "SPARSE_MAX", sparse_max):
+            pieces[name] = merged(0, parts, bridge=bridge, in_order=in_order).cells()
+    got, want = pieces["samples"], pieces["cells"]
+    for column in ("rows", "count", "min", "max", "first", "last", "first_ms", "last_ms", "entries"):
+        assert getattr(got, column).tolist() == getattr(want, column).tolist(), column
+    for column in ("sum", "sumsq", "increase"):
+        np.testing.assert_allclose(getattr(got, column), getattr(want, column), rtol=1e-9, atol=1e-6, err_msg=column)
+
+
+@settings(max_examples=200, deadline=None)
+@given(span)
+def test_buckets_that_are_counted_and_that_are_sorted_are_the_same(given_samples):
+    found = []
+    for dense_max in (0, 10**9 if all(abs(v) < 1e6 for _, _, v in given_samples) else 2):
+        with patch.object(sketch, "_DENSE_MAX", dense_max):
+            found.append(made(0, given_samples, 0).entries.tolist())
+    assert found[0] == found[1]

@@ -126,6 +126,7 @@ def api_settings(settings: Settings) -> ApiSettings:
         timezone=settings.windows.timezone,
         rollups_ms={spec.name: spec.size_ms for spec in specs if spec.size_ms == spec.hop_ms},
         rollups=tuple(spec.name for spec in specs),
+        hops_ms={spec.name: spec.hop_ms for spec in specs},
         retention_s=settings.windows.retention_s,
         limits=Limits(
             series=settings.limits.series,

@@ -1,11 +1,14 @@
-"""What the rest of the program knows of a store: blocking calls, made from one worker thread."""
+"""What the rest of the program knows of a store: blocking calls, each thread on a connection of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 Columns = dict[str, Any]  # column name → numpy array (numbers) or list (strings, arrays, maps)
+
+# Of every connection. A history touches as many partitions as it has weeks; rows that replace one another share theirs.
+SETTINGS = {"max_partitions_per_insert_block": 0, "do_not_merge_across_partitions_select_final": 1}
 
 
 class Store(Protocol):
@@ -14,7 +17,8 @@ class Store(Protocol):
     def open(self) -> None:
         """Connect and apply the migrations; raises SinkError."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close every thread's connection; nothing may be under way."""
 
     def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None: ...
 
@@ -36,6 +40,3 @@ def open_store(url: str) -> Store:
 
         return ClickhouseStore(url)
     raise ValueError(f"cannot use store.url={url!r}: unknown scheme; want embedded:///DIR or clickhouse://host:9000/db")
-
-
-__all__ = ["Columns", "Sequence", "Store", "open_store"]

@@ -1,9 +1,10 @@
-"""ClickHouse in this process: chDB. One process a folder, calls from one thread at a time."""
+"""ClickHouse in this process: chDB. One process a folder; a connection takes calls from one thread at a time."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pyarrow
 from chdb import session
 
 from schemas.errors import SinkError, SourceError
-from store.base import Columns
+from store.base import SETTINGS, Columns
 from store.migrate import migrate
 
 
@@ -21,26 +22,40 @@ class ChdbStore:
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
-        self._session: session.Session | None = None
+        self._of_thread = threading.local()
+        self._sessions: list[session.Session] = []
 
     def open(self) -> None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._session = session.Session(str(self._folder))
+            first = self._connected()
         except (OSError, RuntimeError) as error:
             raise SinkError(f"cannot open store {self._folder}: {error}") from error
-        self.execute("CREATE DATABASE IF NOT EXISTS foreshock")
-        self.execute("USE foreshock")
+        first.query("CREATE DATABASE IF NOT EXISTS foreshock")
+        first.query("USE foreshock")
+        self._of_thread.session = first
         migrate(self)
 
+    def _connected(self) -> session.Session:
+        opened = session.Session(str(self._folder))
+        self._sessions.append(opened)
+        for name, value in SETTINGS.items():
+            opened.query(f"SET {name} = {value}")
+        return opened
+
     def close(self) -> None:
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        self._of_thread = threading.local()
+        while self._sessions:
+            self._sessions.pop().close()
 
     def _query(self, sql: str, shape: str, parameters: Mapping[str, Any] | None) -> Any:
-        assert self._session is not None, "BUG: the store is not open"
-        return self._session.query(sql, shape, params={k: _parameter(v) for k, v in (parameters or {}).items()})
+        assert self._sessions, "BUG: the store is not open"
+        mine = getattr(self._of_thread, "session", None)
+        if mine is None:
+            mine = self._connected()
+            mine.query("USE foreshock")
+            self._of_thread.session = mine
+        return mine.query(sql, shape, params={k: _parameter(v) for k, v in (parameters or {}).items()})
 
     def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -12,7 +13,7 @@ import pyarrow
 from clickhouse_driver import Client, errors
 
 from schemas.errors import SinkError, SourceError
-from store.base import Columns
+from store.base import SETTINGS, Columns
 from store.migrate import migrate
 
 # The driver says on each read that maps and arrays are read as Python values: that is what we want.
@@ -39,9 +40,10 @@ class ClickhouseStore:
             "password": unquote(parts.password or ""),
             "connect_timeout": CONNECT_TIMEOUT_S,
             "send_receive_timeout": REQUEST_TIMEOUT_S,
-            "settings": {"use_numpy": True, "server_side_params": True},
+            "settings": {"use_numpy": True, "server_side_params": True} | SETTINGS,
         }
-        self._client: Client | None = None
+        self._of_thread = threading.local()
+        self._clients: list[Client] = []
 
     def open(self) -> None:
         try:
@@ -50,20 +52,28 @@ class ClickhouseStore:
             first.disconnect()
         except _TROUBLE as error:
             raise SinkError(f"cannot open store {self._where}: {_said(error)}") from error
-        self._client = Client(**self._arguments, database=self._database)
+        self._of_thread.client = self._connected()
         migrate(self)
 
+    def _connected(self) -> Client:
+        client = Client(**self._arguments, database=self._database)
+        self._clients.append(client)
+        return client
+
     def close(self) -> None:
-        if self._client is not None:
-            self._client.disconnect()
-            self._client = None
+        self._of_thread = threading.local()
+        while self._clients:
+            self._clients.pop().disconnect()
 
     def _execute(self, *arguments: Any, **options: Any) -> Any:
-        assert self._client is not None, "BUG: the store is not open"
+        assert self._clients, "BUG: the store is not open"
+        client = getattr(self._of_thread, "client", None)
+        if client is None:
+            client = self._of_thread.client = self._connected()
         try:
-            return self._client.execute(*arguments, **options)
+            return client.execute(*arguments, **options)
         except _TROUBLE:
-            self._client.disconnect()  # what is left on the wire belongs to nobody
+            client.disconnect()  # what is left on the wire belongs to nobody
             raise
 
     def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:

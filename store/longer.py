@@ -10,12 +10,12 @@ import numpy as np
 from schemas.rollup import Rollup
 from store.base import Columns
 from store.repository import Repository
+from store.rows import NUMBERS, STORED
 
 SOURCE_ROWS_MAX = 200_000  # merged by one statement
 DUE_MAX = 100
 # Two machines' clocks may differ by so much: a window is merged once more rather than once too few.
 CLOCK_SKEW_MS = 5_000
-_GAMMA = 1.01 / 0.99  # of stream.rollup.sketch; a test holds both to the same figures
 
 
 class Due(NamedTuple):
@@ -35,42 +35,40 @@ WHERE last + {skew:Int64} > done AND end_ms <= {until:Int64} AND last <= {settle
 ORDER BY end_ms - start_ms, start_ms LIMIT {most:UInt64}"""
 
 
-def _quantile(q: float) -> str:
+def _key(q: float) -> str:
     """Nearest rank on the merged sketch, as stream.rollup.sketch.quantiles."""
-    key = f"keys[arrayFirstIndex(c -> c >= greatest(1, ceil({q} * n)), running)]"
-    size = f"2 * exp((abs({key}) - 8192) * {np.log(_GAMMA)!r}) / {_GAMMA + 1!r}".replace("np.float64", "")
-    return f"greatest(low, least(high, if({key} = 0, 0, sign({key}) * {size})))"
+    return f"sketch.1[arrayFirstIndex(c -> c >= greatest(1, ceil({q} * n)), running)]"
 
 
 # Mean and deviation are combined by Chan, Golub, LeVeque (1979); each increase counts from the sample before it.
 _MERGE = f"""
-INSERT INTO rollups (rollup, series_id, start_ms, end_ms, version, count, sum, min, max, sumsq, first, last, first_ms,
-    last_ms, increase, p50, p95, p99, sketch_keys, sketch_counts)
-SELECT {{rollup:String}}, series_id, {{starts:Array(Int64)}}[window], {{ends:Array(Int64)}}[window],
-    newest, n, total, low, high, m2 + arraySum((c, s) -> c * pow(s / c - total / n, 2), counts, sums),
-    head, tail, head_ms, tail_ms, rise,
-    {_quantile(0.5)}, {_quantile(0.95)}, {_quantile(0.99)}, keys, arrayMap(c -> toUInt32(c), amounts)
+INSERT INTO rollups ({STORED})
+SELECT {{rollup:String}}, series_id, {{starts:Array(Int64)}}[window] AS opened,
+    intDiv({{ends:Array(Int64)}}[window] - opened, 1000), n, bottom != top AS differ, tail, if(n = 1, 0, summed),
+    if(differ, bottom, 0), if(differ, top, 0), if(differ, fore, 0),
+    if(differ, m2 + arraySum((c, s) -> c * pow(s / c - summed / n, 2), counts, sums), 0),
+    fore_ms - opened, tail_ms - opened, rise,
+    if(differ, {_key(0.5)}, 0), if(differ, {_key(0.95)}, 0), if(differ, {_key(0.99)}, 0),
+    if(differ, sketch.1, []), if(differ, arrayMap(c -> toUInt32(c), sketch.2), []), newest
 FROM
 (
-    SELECT series_id, window, max(version) AS newest, sum(count) AS n, sum(sum) AS total, min(min) AS low,
-        max(max) AS high, sum(sumsq) AS m2, groupArray(count) AS counts, groupArray(sum) AS sums,
-        argMin(first, first_ms) AS head, argMax(last, last_ms) AS tail, min(first_ms) AS head_ms,
-        max(last_ms) AS tail_ms, sum(increase) AS rise,
-        sumMap(sketch_keys, sketch_counts) AS sketch, sketch.1 AS keys, sketch.2 AS amounts,
-        arrayCumSum(amounts) AS running
+    SELECT series_id, window, max(version) AS newest, sum(r.count) AS n, sum(r.sum) AS summed, min(r.min) AS bottom,
+        max(r.max) AS top, sum(r.sumsq) AS m2, groupArray(r.count) AS counts, groupArray(r.sum) AS sums,
+        argMin(r.first, r.first_ms) AS fore, argMax(r.last, r.last_ms) AS tail, min(r.first_ms) AS fore_ms,
+        max(r.last_ms) AS tail_ms, sum(r.increase) AS rise,
+        sumMap(r.sketch_keys, r.sketch_counts) AS sketch, arrayCumSum(sketch.2) AS running
     FROM
     (
-        SELECT *, arrayJoin(arrayFilter(
-            i -> {{starts:Array(Int64)}}[i] <= start_ms AND start_ms < {{ends:Array(Int64)}}[i],
-            arrayEnumerate({{starts:Array(Int64)}}))) AS window
+        SELECT series_id, version, count, sum, min, max, sumsq, first, last, first_ms, last_ms, increase, sketch_keys,
+            sketch_counts, arrayJoin(arrayFilter(
+                i -> {{starts:Array(Int64)}}[i] <= start_ms AND start_ms < {{ends:Array(Int64)}}[i],
+                arrayEnumerate({{starts:Array(Int64)}}))) AS window
         FROM rollups FINAL
         WHERE rollup = {{source:String}} AND start_ms >= {{start:Int64}} AND start_ms < {{end:Int64}}
             AND series_id % {{chunks:UInt64}} = {{chunk:UInt64}}
-    )
+    ) AS r
     GROUP BY series_id, window
 )"""  # noqa: S608 - numbers of ours
-
-_READ = ("count", "sum", "min", "max", "sumsq", "first", "last", "first_ms", "last_ms", "increase", "p50", "p95", "p99")
 
 
 class LongerTable:
@@ -125,7 +123,7 @@ class LongerTable:
     async def read(self, due: Sequence[Due]) -> Rollup:
         """Return the rows of merged windows of one rollup, without sketches, rising by start and series id."""
         sql = (
-            f"SELECT series_id, start_ms, end_ms, version, {', '.join(_READ)} FROM rollups FINAL"  # noqa: S608 - of ours
+            f"SELECT series_id, start_ms, end_ms, version, {', '.join(NUMBERS)} FROM rollups FINAL"  # noqa: S608 - of ours
             " WHERE rollup = {rollup:String} AND start_ms IN {starts:Array(Int64)} ORDER BY start_ms, series_id"
         )
         parameters = {"rollup": due[0].rollup, "starts": [one.start_ms for one in due]}
@@ -136,7 +134,7 @@ class LongerTable:
             start_ms=np.asarray(rows["start_ms"], np.int64),
             end_ms=np.asarray(rows["end_ms"], np.int64),
             ids=np.asarray(rows["series_id"], np.uint64),
-            **{name: np.asarray(rows[name]) for name in _READ},
+            **{name: np.asarray(rows[name]) for name in NUMBERS},
             sketch_offsets=np.zeros(n + 1, np.int64),
             sketch_keys=np.zeros(0, np.int16),
             sketch_counts=np.zeros(0, np.uint32),

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from schemas.rollup import Rollup
 from schemas.series import Series
 from store.base import Columns, Store
+from store.ranges import RangeTable
 from store.retention import apply_retention
+from store.rows import NUMBERS, rollup_columns
 from store.thread import StoreThread
 
-_STAT_SQL = {name: name for name in ("min", "max", "sum", "count", "first", "last", "p50", "p95", "p99")} | {
-    "mean": "sum / count",
-    "stddev": "sqrt(sumsq / count)",
-    "rate": "increase / ((end_ms - start_ms) / 1000)",
-}
-STATS = tuple(_STAT_SQL)
-_NUMBERS: tuple[str, ...] = ("count", "sum", "min", "max", "sumsq", "first", "last", "first_ms", "last_ms", "increase")
-_NUMBERS += ("p50", "p95", "p99")
 SERIES_MAX = 5000
 _PAIRS_MAX = 20_000
 # The primary key is (rollup, series_id, start_ms): the plain conditions prune, the pairs choose.
@@ -39,35 +34,32 @@ def _pair_parameters(rollup: str, ids: np.ndarray, starts: np.ndarray) -> dict[s
     return bounds | {"unique": np.unique(ids).tolist(), "ids": ids.tolist(), "starts": starts.tolist()}
 
 
-class RangeResult(NamedTuple):
-    rollup: str
-    stat: str
-    series: list[Series]
-    starts_ms: np.ndarray  # int64[rows], rising
-    values: np.ndarray  # float64[rows, series], NaN where there is no window
-
-
 class Repository:
     def __init__(self, store: Store) -> None:
         self.thread = StoreThread(store)
         self.store, self._store, self._run = store, store, self.thread.run
+        self.ranges = RangeTable(self.thread)
         self._series: dict[int, Series] = {}
+        self._by_entity: dict[str, list[int]] = {}
 
     async def open(self) -> None:
         await self._run(self._store.open)
-        for series in await self._run(self._load_series):
-            self._series[series.series_id] = series
+        self._know(await self._run(self._load_series))
+
+    def _know(self, series: Iterable[Series]) -> None:
+        for one in series:
+            if one.series_id not in self._series:
+                self._by_entity.setdefault(one.entity, []).append(one.series_id)
+            self._series[one.series_id] = one
 
     async def close(self) -> None:
-        await self._run(self._store.close)
-        self.thread.shutdown()
+        await self.thread.close()
 
     async def refresh_series(self) -> None:
         """Learn of series that other processes wrote."""
         count = (await self._run(self._store.select, "SELECT uniqExact(series_id) AS n FROM series"))["n"]
         if int(count[0]) != len(self._series):
-            for series in await self._run(self._load_series):
-                self._series[series.series_id] = series
+            self._know(await self._run(self._load_series))
 
     def _load_series(self) -> list[Series]:
         rows = self._store.select("SELECT series_id, entity, metric, labels, kind FROM series FINAL")
@@ -96,8 +88,7 @@ class Repository:
         requests : (log offset, digest) of the requests taken in, of the checkpoint's partition.
         """
         await self._run(self._write, rollups, series, raw, checkpoint, touched, requests)
-        for one in series:
-            self._series[one.series_id] = one
+        self._know(series)
 
     def _write(
         self,
@@ -122,7 +113,7 @@ class Repository:
             ids, times, values = (np.concatenate([part[k] for part in raw]) for k in range(3))
             self._store.insert("samples", {"series_id": ids, "timestamp_ms": times, "value": values})
         if rollups:
-            self._store.insert("rollups", _rollup_columns(rollups))
+            self._store.insert("rollups", rollup_columns(rollups))
         if touched:
             self._store.insert("touched", touched)
         if requests:
@@ -133,16 +124,7 @@ class Repository:
 
     async def ping(self) -> None:
         """Ask the store for nothing; raises SourceError when it is away."""
-        await self._run(self._store.select, "SELECT 1 AS one")
-
-    async def earliest(self, rollup: str, series: list[Series]) -> int | None:
-        """Return the start of the oldest window kept of any of the series, epoch ms; None where there is none."""
-        sql = (
-            "SELECT min(start_ms) AS low, count() AS n FROM rollups"
-            " WHERE rollup = {rollup:String} AND series_id IN {ids:Array(UInt64)}"
-        )
-        rows = await self._run(self._store.select, sql, {"rollup": rollup, "ids": [s.series_id for s in series]})
-        return int(rows["low"][0]) if int(rows["n"][0]) else None
+        await self.thread.read(self._store.select, "SELECT 1 AS one")
 
     async def apply_retention(self, retention_s: Mapping[str, int | None], now_ms: int) -> None:
         """Make the store keep rows as long as the configuration says (store.retention)."""
@@ -155,7 +137,7 @@ class Repository:
             " SELECT series_id, min(first_ms) AS low, max(last_ms) AS high FROM rollups GROUP BY series_id"
             ") AS r USING (series_id) GROUP BY entity"
         )
-        rows = await self._run(self._store.select, sql)
+        rows = await self.thread.read(self._store.select, sql)
         columns = (rows["entity"], rows["first_ms"].tolist(), rows["last_ms"].tolist())
         return list(zip(*columns, strict=True))
 
@@ -165,7 +147,7 @@ class Repository:
             "SELECT series_id, min(first_ms) AS low, max(last_ms) AS high FROM rollups"
             " WHERE series_id IN {ids:Array(UInt64)} GROUP BY series_id"
         )
-        rows = await self._run(self._store.select, sql, {"ids": ids})
+        rows = await self.thread.read(self._store.select, sql, {"ids": ids})
         columns = (rows["series_id"].tolist(), rows["low"].tolist(), rows["high"].tolist())
         return {series_id: (low, high) for series_id, low, high in zip(*columns, strict=True)}
 
@@ -195,7 +177,7 @@ class Repository:
 
     async def rollup_rows(self, rollup: str, ids: np.ndarray, starts: np.ndarray) -> Columns:
         """Return the stored rows of these series, ids[i] in the window at starts[i], to merge corrections into."""
-        names = ("series_id", "start_ms", "version", *_NUMBERS, "sketch_keys", "sketch_counts")
+        names = ("series_id", "start_ms", "version", *NUMBERS, "sketch_keys", "sketch_counts")
         return await self._rows_at(names, rollup, ids, starts)
 
     async def _rows_at(self, names: tuple[str, ...], rollup: str, ids: np.ndarray, starts: np.ndarray) -> Columns:
@@ -219,59 +201,34 @@ class Repository:
 
     def select_series(self, entities: list[str], metrics: list[str]) -> list[Series]:
         """Return the series that match any of the ``*`` patterns of both lists (empty: all), by entity and name."""
-
-        def fits(text: str, patterns: list[str]) -> bool:
-            return any(text == p or fnmatchcase(text, p.replace("[", "[[]")) for p in patterns)
-
-        chosen = [
-            s
-            for s in self._series.values()
-            if (not entities or fits(s.entity, entities))
-            and (not metrics or fits(s.metric, metrics) or fits(s.key, metrics))
-        ]
+        of_entity, of_metric = _matcher(entities), _matcher(metrics)
+        named = entities if all("*" not in pattern for pattern in entities) else list(self._by_entity)
+        of_entities = (
+            self._series[i]
+            for entity in dict.fromkeys(named or self._by_entity)
+            if of_entity(entity)
+            for i in self._by_entity.get(entity, ())
+        )
+        chosen = [series for series in of_entities if of_metric(series.metric) or of_metric(series.key)]
         return sorted(chosen, key=lambda s: (s.entity, s.key))
 
-    async def range(self, from_ms: int, to_ms: int, series: list[Series], stat: str, rollup: str) -> RangeResult:
-        """Return one statistic of the windows that start in [from, to)."""
-        sql = (
-            f"SELECT series_id, start_ms, {_STAT_SQL[stat]} AS stat FROM rollups FINAL"  # noqa: S608 - of ours
-            " WHERE rollup = {rollup:String} AND start_ms >= {low:Int64} AND start_ms < {high:Int64}"
-            " AND series_id IN {ids:Array(UInt64)}"
-        )
-        parameters = {"rollup": rollup, "low": from_ms, "high": to_ms, "ids": [s.series_id for s in series]}
-        rows = await self._run(self._store.select, sql, parameters)
-        starts, at = np.unique(rows["start_ms"], return_inverse=True)
-        column = {s.series_id: i for i, s in enumerate(series)}
-        values = np.full((len(starts), len(series)), np.nan)
-        if len(starts):
-            values[at, [column[i] for i in rows["series_id"].tolist()]] = rows["stat"]
-        return RangeResult(rollup, stat, series, starts, values)
+
+def _matcher(patterns: list[str]) -> Callable[[str], bool]:
+    """Return whether a text fits any of the patterns, in which only ``*`` means more than itself; none: all fit.
+
+    fnmatch's expressions, because they cannot be made to search for ever.
+    """
+    if not patterns:
+        return lambda _: True
+    exact = set(patterns)
+    wild = [p.replace("[", "[[]").replace("?", "[?]") for p in exact if "*" in p]
+    if not wild:
+        return exact.__contains__
+    match = [re.compile(fnmatch.translate(p)).match for p in wild]
+    return lambda text: text in exact or any(one(text) for one in match)
 
 
 def _map_column(maps: list[dict[str, str]]) -> Any:
     import pyarrow
 
     return pyarrow.array([list(m.items()) for m in maps], pyarrow.map_(pyarrow.string(), pyarrow.string()))
-
-
-def _rollup_columns(rollups: list[Rollup]) -> Columns:
-    import pyarrow
-
-    def every(name: str) -> np.ndarray:
-        return np.concatenate([getattr(r, name) for r in rollups])
-
-    lengths = np.concatenate([np.diff(r.sketch_offsets) for r in rollups])
-    offsets = pyarrow.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
-    columns: Columns = {
-        "rollup": pyarrow.DictionaryArray.from_arrays(
-            np.repeat(np.arange(len(rollups), dtype=np.int32), [len(r) for r in rollups]), [r.rollup for r in rollups]
-        ).cast(pyarrow.string()),
-        "series_id": every("ids"),
-        "start_ms": every("start_ms"),
-        "end_ms": every("end_ms"),
-        "version": np.concatenate([np.full(len(r), r.version, np.int64) for r in rollups]),
-    }
-    columns |= {name: every(name) for name in _NUMBERS}
-    for name in ("sketch_keys", "sketch_counts"):
-        columns[name] = pyarrow.ListArray.from_arrays(offsets, pyarrow.array(every(name)))
-    return columns

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from store.base import Store
 
-_END = "greatest(toDateTime(greatest(0, least(4294967295, intDiv(end_ms, 1000)))), written)"
+_END = "greatest(toDateTime(greatest(0, least(4294967295, intDiv(start_ms, 1000) + toInt64(size_s)))), written)"
 
 
 def apply_retention(store: Store, retention_s: Mapping[str, int | None], now_ms: int) -> None:

@@ -50,12 +50,12 @@ class VerdictTable:
         """Return the verdicts, as JSON, of windows that start in [low, high), oldest first; None: of all."""
         where, parameters = _where(low_ms, high_ms, entities, rollups, flagged)
         sql = f"SELECT body FROM verdicts FINAL WHERE {where} ORDER BY start_ms, entity, rollup LIMIT {{limit:UInt32}}"  # noqa: S608
-        rows = await self._thread.run(self._thread.store.select, sql, parameters | {"limit": min(limit, VERDICTS_MAX)})
+        rows = await self._thread.read(self._thread.store.select, sql, parameters | {"limit": min(limit, VERDICTS_MAX)})
         return [msgspec.Raw(body.encode("utf-8", "surrogateescape")) for body in rows["body"]]
 
     async def by_id(self, verdict_id: str) -> Verdict | None:
         sql = "SELECT body FROM verdicts FINAL WHERE id = {id:String} LIMIT 1"
-        rows = await self._thread.run(self._thread.store.select, sql, {"id": verdict_id})
+        rows = await self._thread.read(self._thread.store.select, sql, {"id": verdict_id})
         return msgspec.json.decode(rows["body"][0], type=Verdict) if len(rows["body"]) else None
 
     async def scores(
@@ -66,7 +66,7 @@ class VerdictTable:
         fields = ("entity", "rollup", "start", "end", "anomaly_score", "p_incident", "flag", "id")
         columns = "entity, rollup, start_ms, end_ms, anomaly_score, p_incident, flag, id"
         sql = f"SELECT {columns} FROM verdicts FINAL WHERE {where} ORDER BY start_ms LIMIT 100000"  # noqa: S608
-        rows = await self._thread.run(self._thread.store.select, sql, parameters)
+        rows = await self._thread.read(self._thread.store.select, sql, parameters)
         lists = [c if isinstance(c, list) else c.tolist() for c in rows.values()]
         return [dict(zip(fields, values, strict=True)) for values in zip(*lists, strict=True)]
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from api.context import Context, json_response
 from api.forecasting import COVERAGE, DAY_MS, forecast
 from schemas.errors import DataError
-from store.repository import STATS
+from store.ranges import STATS
 
 POINTS_MAX = 400
 PAST_POINTS_MAX = 30_000
@@ -47,7 +47,7 @@ class ForecastRoutes:
         step_ms, rollup = next(((s, n) for s, n in sizes if s >= 60_000 and horizon_ms / s <= POINTS_MAX), sizes[-1])
         end = now // step_ms * step_ms
         begin = end - min(PAST_MS_MAX, PAST_POINTS_MAX * step_ms) // step_ms * step_ms
-        past = await self._context.repository.range(begin, end, series, stat, rollup)
+        past = await self._context.repository.ranges.select(begin, end, series, stat, rollup)
         body = {
             "entity": series[0].entity,
             "metric": series[0].key,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import asyncio
 import re
 
 import numpy as np
@@ -10,13 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.context import Context, json_response
+from api.shapes import ENCODED_AT_ONCE, SHAPES, answer_of
 from api.times import time_ms
 from schemas.errors import DataError
 from schemas.series import Series
-from store.repository import SERIES_MAX, STATS, RangeResult
+from store.ranges import STATS, RangeResult
+from store.repository import SERIES_MAX
 
 POINTS_MAX = 100_000
-SHAPES = ("json", "dygraphs", "csv", "arrow")
 PERIOD_STEPS_MAX = 4000
 OVERLAYS_MAX = 6
 _OVERLAY_MS = {"h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000, "mo": 28 * 86_400_000}
@@ -41,8 +42,8 @@ class RangeRoutes:
                 f"cannot answer {len(series)} series at once: want at most {SERIES_MAX}; name entity or metric"
             )
         choice = self._rollups(query.get("rollup", "auto"), query.get("points", "1000"), to_ms - from_ms)
-        rollup = await self._kept(choice, series, from_ms, now)
-        found = await context.repository.range(from_ms, to_ms, series, stat, rollup)
+        rollup = await self._kept(choice, series, from_ms, to_ms, now)
+        found = await self._select(from_ms, to_ms, series, stat, rollup)
         if query.get("rollup", "auto") == "auto" and not len(found.starts_ms):
             found = await self._finer(found, from_ms, to_ms, series)
             rollup = found.rollup
@@ -52,29 +53,26 @@ class RangeRoutes:
         if len(series) * (1 + len(ago)) > SERIES_MAX:
             raise DataError(f"cannot overlay so many series: want at most {SERIES_MAX} columns")
         for name, ago_ms in ago.items():
-            then = await context.repository.range(from_ms - ago_ms, to_ms - ago_ms, series, stat, rollup)
+            then = await self._select(from_ms - ago_ms, to_ms - ago_ms, series, stat, rollup)
             starts, values = _beside(starts, values, then.starts_ms + ago_ms, then.values)
             names += [f"{s.key} {name} ago" for s in series]
         entities = [s.entity for s in series] * (1 + len(ago))
         one = len({s.entity for s in series}) == 1 and shape != "json"
         pairs = zip(entities, names, strict=True)
         labels = ["timestamp", *(name if one else f"{entity} {name}" for entity, name in pairs)]
-        if shape == "arrow":
-            return _arrow(labels, starts, values)
-        rows = [
-            [start, *(None if math.isnan(v) else v for v in row)]
-            for start, row in zip(starts.tolist(), values.tolist(), strict=True)
-        ]
-        if shape == "dygraphs":
-            return json_response([labels, *rows])
-        if shape == "csv":
-            quoted = ('"' + label.replace('"', '""') + '"' for label in labels)
-            lines = [",".join(quoted), *(",".join("" if v is None else repr(v) for v in row) for row in rows)]
-            return Response("\n".join(lines) + "\n", media_type="text/csv")
-        asked = sorted({s.entity for s in series})
-        flags = await context.verdicts.scores(from_ms, to_ms, asked, None, flagged=True) if asked else []
-        answer = {"rollup": rollup, "stat": stat, "labels": labels, "data": rows, "flags": flags}
-        return json_response(answer | {"periods": self._periods(from_ms, to_ms)})
+        more = {}
+        if shape == "json":
+            asked = sorted({s.entity for s in series})
+            flags = await context.verdicts.scores(from_ms, to_ms, asked, None, flagged=True) if asked else []
+            more = {"flags": flags, "periods": self._periods(from_ms, to_ms)}
+        about = {"rollup": rollup, "stat": stat}
+        if values.size < ENCODED_AT_ONCE:
+            return answer_of(shape, labels, starts, values, about, more)
+        return await asyncio.to_thread(answer_of, shape, labels, starts, values, about, more)
+
+    async def _select(self, from_ms: int, to_ms: int, series: list[Series], stat: str, rollup: str) -> RangeResult:
+        hop_ms = self._context.settings.hops_ms.get(rollup, 60_000)
+        return await self._context.repository.ranges.select(from_ms, to_ms, series, stat, rollup, hop_ms=hop_ms)
 
     async def _finer(self, nothing: RangeResult, from_ms: int, to_ms: int, series: list[Series]) -> RangeResult:
         """Return the coarsest finer rollup that has windows: a longer one's may be still open, or not merged yet."""
@@ -83,21 +81,23 @@ class RangeRoutes:
         for size, name in reversed(finer):
             if (to_ms - from_ms) / size > POINTS_MAX:
                 break
-            found = await self._context.repository.range(from_ms, to_ms, series, nothing.stat, name)
+            found = await self._select(from_ms, to_ms, series, nothing.stat, name)
             if len(found.starts_ms):
                 return found
         return nothing
 
-    async def _kept(self, choice: list[str], series: list[Series], from_ms: int, now_ms: int) -> str:
+    async def _kept(self, choice: list[str], series: list[Series], from_ms: int, to_ms: int, now_ms: int) -> str:
         """Return the first of the rollups, finest first, that is still kept as far back as a coarser one is."""
-        settings = self._context.settings
+        settings, earliest = self._context.settings, self._context.repository.ranges.earliest
         for rollup, coarser in zip(choice, choice[1:], strict=False):
             kept_s = settings.retention_s.get(rollup)
             if kept_s is None or from_ms >= now_ms - kept_s * 1000:
                 return rollup
-            first = await self._context.repository.earliest(rollup, series)
-            coarse = await self._context.repository.earliest(coarser, series)
-            if coarse is None or (first is not None and max(coarse, from_ms) >= first - settings.rollups_ms[coarser]):
+            coarse = await earliest(coarser, series, from_ms, to_ms)
+            if coarse is None:
+                return rollup
+            until_ms = coarse + settings.rollups_ms[coarser]
+            if await earliest(rollup, series, from_ms, until_ms + 1) is not None:
                 return rollup
         return choice[-1]
 
@@ -182,14 +182,3 @@ def _beside(
     out[np.searchsorted(every, starts), : values.shape[1]] = values
     out[np.searchsorted(every, more_starts), values.shape[1] :] = more
     return every, out
-
-
-def _arrow(labels: list[str], starts: np.ndarray, values: np.ndarray) -> Response:
-    import pyarrow
-
-    columns = {labels[0]: starts} | {label: values[:, i] for i, label in enumerate(labels[1:])}
-    table = pyarrow.table(columns)
-    sink = pyarrow.BufferOutputStream()
-    with pyarrow.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return Response(sink.getvalue().to_pybytes(), media_type="application/vnd.apache.arrow.stream")

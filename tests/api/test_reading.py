@@ -72,7 +72,7 @@ def test_every_shape_of_a_range_says_the_same(url, machine):
     dygraphs = httpx.get(f"{url}/api/v1/range", params=query | {"format": "dygraphs"}).json()
     assert dygraphs == [["timestamp", "cpu"], *plain["data"]]
     text = httpx.get(f"{url}/api/v1/range", params=query | {"format": "csv"}).text.splitlines()
-    assert text[0] == '"timestamp","cpu"' and [float(v) for v in text[1].split(",")] == plain["data"][0]
+    assert text[0] == "timestamp,cpu" and [float(v) for v in text[1].split(",")] == plain["data"][0]
     arrow = httpx.get(f"{url}/api/v1/range", params=query | {"format": "arrow"}).content
     table = pyarrow.ipc.open_stream(io.BytesIO(arrow)).read_all()
     assert table.column("cpu").to_pylist() == [row[1] for row in plain["data"]]

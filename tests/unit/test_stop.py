@@ -46,7 +46,7 @@ async def test_a_stop_waits_for_the_records_that_are_being_taken_in(tmp_path, mo
     await worker.start()
     await asyncio.wait_for(entered.wait(), 20)
     await worker.stop()
-    found = await repository.range(NOW_MS - 60_000, NOW_MS + 60_000, [series], "count", "10s")
+    found = await repository.ranges.select(NOW_MS - 60_000, NOW_MS + 60_000, [series], "count", "10s")
     saved = await repository.checkpoint(SAMPLES, 0)
     await repository.close()
     await log.stop()

@@ -1,11 +1,12 @@
 """Bytes on disk a raw sample, column by column: machines replayed through log, windows and store, then merged.
 
-    python -m bench storage --machines FOLDER [--take machine-1-2,…] [--decimals 6]
+    python -m bench storage [--machines FOLDER [--take machine-1-2,…] [--decimals 6]]
 
-FOLDER holds ``<machine>.npz`` (train, test: float32[rows, metrics]) and ``columns.json``; a row is a minute. Values are
-float32 as stored there, or the decimal numbers they stand for (``--decimals``), as a client that formats them sends.
-The last row is now, so that no retention applies. Counted after every part was merged (system.parts,
-system.parts_columns): data, marks and indexes.
+Without a folder it is a made machine, of which a third of the metrics hardly ever moves. FOLDER holds
+``<machine>.npz`` (train, test: float32[rows, metrics]) and ``columns.json``; a row is a minute. Values are float32 as
+stored there, or the decimal numbers they stand for (``--decimals``), as a client that formats them sends. The last row
+is now, so that no retention applies. Counted after every part was merged (system.parts, system.parts_columns): data,
+marks and indexes; columns of small parts that are one file each are not told apart.
 """
 
 from __future__ import annotations
@@ -34,6 +35,14 @@ def _read(path: Path, decimals: int | None) -> np.ndarray:
     data = np.load(path)
     values = np.concatenate([data["train"], data["test"]]).astype(float)
     return values if decimals is None else np.round(values, decimals)
+
+
+def made(rows: int = 20_000, metrics: int = 38, seed: int = 1) -> np.ndarray:
+    """Return float64[rows, metrics] of six decimals: levels that wander with noise, and ones that hardly ever move."""
+    rng = np.random.default_rng(seed)
+    x = 0.3 + 0.001 * np.cumsum(rng.standard_normal((rows, metrics)), 0) + 0.02 * rng.standard_normal((rows, metrics))
+    x[:, ::3] = np.where(rng.random((rows, len(range(0, metrics, 3)))) < 0.002, 1.0, 0.0)
+    return np.round(np.clip(x, 0, 1), 6)
 
 
 async def fill(folder: Path, machines: dict[str, np.ndarray], metrics: list[str], now_ms: int) -> int:
@@ -119,14 +128,17 @@ def main(arguments: list[str]) -> None:
     from store.base import open_store
 
     parser = argparse.ArgumentParser(prog="python -m bench storage")
-    parser.add_argument("--machines", type=Path, required=True)
+    parser.add_argument("--machines", type=Path)
     parser.add_argument("--take", default="")
     parser.add_argument("--decimals", type=int)
     parser.add_argument("--folder", type=Path, help="kept; default: a temporary one")
     options = parser.parse_args(arguments)
-    metrics = json.loads((options.machines / "columns.json").read_text())
-    chosen = options.take.split(",") if options.take else [p.stem for p in sorted(options.machines.glob("*.npz"))]
-    machines = {name: _read(options.machines / f"{name}.npz", options.decimals) for name in chosen}
+    if options.machines:
+        metrics = json.loads((options.machines / "columns.json").read_text())
+        chosen = options.take.split(",") if options.take else [p.stem for p in sorted(options.machines.glob("*.npz"))]
+        machines = {name: _read(options.machines / f"{name}.npz", options.decimals) for name in chosen}
+    else:
+        metrics, machines = [f"metric_{i}" for i in range(38)], {"made": made()}
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         samples = asyncio.run(fill(folder, machines, metrics, time.time_ns() // 1_000_000))

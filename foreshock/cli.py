@@ -18,7 +18,8 @@ import click
 import httpx
 
 from foreshock import __version__
-from foreshock.client import incidents, query, replay
+from foreshock.client import incidents, query
+from foreshock.replay import replay
 from foreshock.settings import Settings, default_data_dir, load
 from schemas.errors import ForeshockError, SettingsError
 

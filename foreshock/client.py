@@ -1,14 +1,10 @@
-"""The commands that talk to a running server: replay, query, incidents."""
+"""The commands that ask a running server: query and incidents."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-import sys
-import time
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,82 +26,11 @@ def url_option(command: Any) -> Any:
     return data_option(command)
 
 
-def _url(url: str | None, data: Path | None) -> str:
+def address_of(url: str | None, data: Path | None) -> str:
     address = (data or default_data_dir(os.environ)) / "address"
     if url is None and address.exists():
         return address.read_text(encoding="utf-8").strip()
     return (url or _DEFAULT_URL).rstrip("/")
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield samples of a CSV (entity,metric,timestamp,value; other columns are labels), NDJSON or Parquet file."""
-    if path.suffix == ".parquet":
-        import pyarrow.parquet
-
-        for part in pyarrow.parquet.ParquetFile(path).iter_batches():
-            yield from part.to_pylist()
-    elif path.suffix in (".ndjson", ".jsonl", ".json"):
-        with path.open(encoding="utf-8") as lines:
-            yield from (json.loads(line) for line in lines if line.strip())
-    else:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                base = {name: row.pop(name) for name in ("entity", "metric", "timestamp", "value") if name in row}
-                at = base.get("timestamp", "")
-                yield {
-                    **base,
-                    "timestamp": int(at) if at.isdigit() else at,
-                    "value": float(base["value"]),
-                    "labels": row,
-                }
-
-
-@click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@url_option
-@click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Times real time; default: at full speed.")
-@click.option("--token", envvar="FORESHOCK_TOKEN", help="Bearer token with the scope write.")
-def replay(files: tuple[Path, ...], url: str | None, data: Path | None, speed: float | None, token: str | None) -> None:
-    """Feed CSV, NDJSON or Parquet history through the same path, event time kept."""
-    from tqdm import tqdm
-
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    accepted = rejected = 0
-    with httpx.Client(base_url=_url(url, data), headers=headers, timeout=60) as client:
-        for path in files:
-            rows, began, first = _rows(path), time.monotonic(), None
-            with tqdm(desc=path.name, unit=" samples", file=sys.stderr) as bar:
-                while part := list(islice(rows, 5000)):
-                    if speed:
-                        at = _epoch_ms(part[-1]["timestamp"])
-                        first = first if first is not None else _epoch_ms(part[0]["timestamp"])
-                        time.sleep(max(0.0, began + (at - first) / 1000 / speed - time.monotonic()))
-                    answer = _send(client, part)
-                    accepted += answer["accepted"]
-                    rejected += len(answer["rejected"])
-                    bar.update(len(part))
-                    for item in answer["rejected"][:3]:
-                        click.echo(f"{path.name}: {item['error']}", err=True)
-    click.echo(f"accepted {accepted}, rejected {rejected}", err=True)
-    if rejected:
-        raise SystemExit(1)
-
-
-def _send(client: httpx.Client, part: list[dict[str, Any]]) -> dict[str, Any]:
-    while True:
-        response = client.post("/api/v1/samples", json={"samples": part})
-        if response.status_code in (429, 503):
-            time.sleep(float(response.headers.get("Retry-After", "1")))
-            continue
-        if response.status_code != 202:
-            raise ForeshockError(f"cannot replay: the server answered {response.status_code}: {response.text[:300]}")
-        return response.json()
-
-
-def _epoch_ms(value: int | str) -> int:
-    from datetime import datetime
-
-    return int(value) if isinstance(value, int) else int(datetime.fromisoformat(value).timestamp() * 1000)
 
 
 @click.command()
@@ -144,7 +69,7 @@ def query(
     if shape == "csv":
         parameters.append(("format", "csv"))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    response = httpx.get(f"{_url(url, data)}/api/v1/range", params=parameters, headers=headers, timeout=60)
+    response = httpx.get(f"{address_of(url, data)}/api/v1/range", params=parameters, headers=headers, timeout=60)
     if response.status_code != 200:
         raise ForeshockError(f"cannot query: the server answered {response.status_code}: {response.text[:300]}")
     if shape != "table":
@@ -171,7 +96,7 @@ def _ask(
     content_type: str = "application/json",
 ) -> Any:
     headers = {"Content-Type": content_type} | ({"Authorization": f"Bearer {token}"} if token else {})
-    address = f"{_url(url, data)}/api/v1/incidents"
+    address = f"{address_of(url, data)}/api/v1/incidents"
     response = httpx.request(method, address, headers=headers, content=content, timeout=60)
     if response.status_code not in (200, 201):
         raise ForeshockError(f"the server answered {response.status_code}: {response.text[:300]}")

@@ -1,11 +1,11 @@
 """A store with a year of rollups, made inside ClickHouse: what bench.range asks.
 
-    python -m bench.year DATA [--entities 250] [--metrics 40] [--days 365] [--keep 10s=2,1m=7,5m=30]
+    python -m bench.year DATA [--entities 250] [--metrics 40] [--days 365] [--keep 10s=1/25,1m=2,5m=4]
 
 Makes DATA/store, which ``foreshock up --data DATA`` then serves. Hours, days, weeks and months reach back ``--days``;
-of the short rollups only the last days that ``--keep`` names are made, else it would be 5.2 billion rows of 1m alone
-for 10,000 series. The table is cut into weeks, of which a query touches those it asks for: what is further back costs
-it nothing. Values are a daily wave with noise, six decimals; a tenth of the series never moves.
+of the others only the last days that ``--keep`` names are made (``1/25``: a day, of 25 entities), else it would be 5.2
+billion rows of 1m alone for 10,000 series. The table is cut into weeks, of which a query touches those it asks for:
+what is further back costs it nothing. Values are a daily wave with noise, six decimals; a tenth never moves.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def _rows(name: str, hop_s: int) -> str:
     )"""  # noqa: S608 - names of ours
 
 
-def fill(store: Store, series: list[Series], days: dict[str, int], now_ms: int) -> None:
-    """Write the series and their windows that ended by ``now_ms``."""
+def fill(store: Store, series: list[Series], kept: dict[str, tuple[int, int]], now_ms: int) -> None:
+    """Write the series and their windows that ended by ``now_ms``; kept: (days, of how many series) by rollup."""
     ids = np.array([s.series_id for s in series], np.uint64)
     columns = {"series_id": ids, "labels": store_map(len(series))}
     names = {name: [getattr(s, name) for s in series] for name in ("entity", "metric", "key", "kind")}
@@ -68,16 +68,16 @@ def fill(store: Store, series: list[Series], days: dict[str, int], now_ms: int) 
     store.execute("CREATE TABLE numbered (series_id UInt64, number UInt32, level Float64) ENGINE = Memory")
     level = np.round(np.exp(np.random.default_rng(1).normal(3, 1, len(series))), 3)
     store.insert("numbered", {"series_id": ids, "number": np.arange(len(ids), dtype=np.uint32), "level": level})
-    for name, kept in days.items():
+    for name, (days, of) in kept.items():
         began, hop_s = time.monotonic(), 60 if name == "5m/1m" else SIZES_S[name]
         last = now_ms // 1000 // hop_s
-        n = max(1, kept * 86400 // hop_s)
+        n = max(1, days * 86400 // hop_s)
         step = max(1, ROWS_AT_ONCE // n)
-        for low in range(0, len(series), step):
-            parameters = {"first": last - n, "n": n, "low": low, "high": low + step}
+        for low in range(0, of, step):
+            parameters = {"first": last - n, "n": n, "low": low, "high": min(of, low + step)}
             store.execute(_rows(name, hop_s), parameters)
-        rows = n * len(series)
-        print(f"{name}: {kept} days, {rows:,} rows, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        rows = n * of
+        print(f"{name}: {days} days, {rows:,} rows, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     store.execute("DROP TABLE numbered")
 
 
@@ -93,14 +93,17 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--entities", type=int, default=250)
     parser.add_argument("--metrics", type=int, default=40)
     parser.add_argument("--days", type=int, default=365)
-    parser.add_argument("--keep", default="10s=2,1m=7,5m=30")
+    parser.add_argument("--keep", default="10s=1/25,1m=2,5m=4")
     options = parser.parse_args(arguments)
-    days = {name: int(n) for name, n in (item.split("=") for item in options.keep.split(","))}
-    days |= dict.fromkeys(("1h", "1d", "1w", "1mo"), options.days)
+    every = options.entities * options.metrics
+    kept = dict.fromkeys(("1h", "1d", "1w", "1mo"), (options.days, every))
+    for name, asked in (item.split("=") for item in options.keep.split(",")):
+        days, _, entities = asked.partition("/")
+        kept[name] = (int(days), min(every, int(entities) * options.metrics) if entities else every)
     store = open_store(f"embedded://{options.data / 'store'}")
     store.open()
     series = [make_series(f"host-{i}", f"metric_{j}") for i in range(options.entities) for j in range(options.metrics)]
-    fill(store, series, days, time.time_ns() // 1_000_000)
+    fill(store, series, kept, time.time_ns() // 1_000_000)
     parts = store.select(
         "SELECT count() AS n, sum(rows) AS r, sum(bytes_on_disk) AS b FROM system.parts"
         " WHERE active AND table = 'rollups' AND database = currentDatabase()"

@@ -137,6 +137,10 @@ class PartitionWorker:
         assert self._windows is not None, "BUG: not open"
         return self._bytes > PENDING_BYTES_MAX or self._windows.late_full
 
+    @property
+    def _rollup_bytes(self) -> int:
+        return sum(rollup.nbytes for rollup in self._rollups)
+
     async def _process(self, records: list[Record]) -> None:
         assert self._windows is not None, "BUG: not open"
         while await self._close_part():
@@ -149,7 +153,9 @@ class PartitionWorker:
             for aside in unreadable:
                 await self._log.append(EVENTS_REJECTED, 0, msgspec.json.encode(aside))
         while await self._close_part():
-            while sum(rollup.nbytes for rollup in self._rollups) > PENDING_BYTES_MAX and not self._closed:
+            await asyncio.sleep(0)  # the others' turn: a history closes thousands of windows
+            # Of all that is pending the rollups are a part: they are only counted out where all of it is too much.
+            while self._bytes > PENDING_BYTES_MAX and self._rollup_bytes > PENDING_BYTES_MAX and not self._closed:
                 self.counters["waits_for_store"] += 1
                 self._room.clear()
                 await self._room.wait()

@@ -49,6 +49,9 @@ class Hub:
         self.at: Positions = {}
         self.history = History(log, self._lookup, now_s)
         self._channels: dict[tuple, Channel] = {}
+        # A page shows one entity: thousands of such channels are found by its name, the others are asked.
+        self._named: dict[str, dict[Channel, None]] = {}
+        self._patterned: dict[Channel, None] = {}
         self._news = asyncio.Event()
         self._writes = 0  # since others had their turn
         self._counted: Counter[str] = Counter()
@@ -124,7 +127,7 @@ class Hub:
     def _add(self, message: LiveMessage) -> int:
         """Put a message into every channel that wants it, the same bytes into all that show the same metrics."""
         cursor, entries, size = "", dict[tuple[str, ...], Entry | None](), 0
-        for channel in self._channels.values():
+        for channel in (*self._named.get(message.entity, ()), *self._patterned):
             if not channel.members or not channel.wanted.wants(message):
                 continue
             metrics = message.metrics_of(channel.wanted)
@@ -172,7 +175,9 @@ class Hub:
     def channel(self, key: tuple) -> Channel:
         """Return the channel of a subscription, made when nobody has it yet; give it back with ``release``."""
         if key not in self._channels:
-            self._channels[key] = Channel(Filter(*key), encode_cursor(self.at))
+            self._channels[key] = made = Channel(Filter(*key), encode_cursor(self.at))
+            for those in self._places(made):
+                those[made] = None
         channel = self._channels[key]
         channel.users += 1
         return channel
@@ -184,7 +189,18 @@ class Hub:
         channel.users -= 1
         if not channel.users:
             del self._channels[key]
+            for those in self._places(channel):
+                those.pop(channel, None)
+            for entity in channel.wanted.named:
+                if not self._named[entity]:
+                    del self._named[entity]
             self._count(channel)
+
+    def _places(self, channel: Channel) -> list[dict[Channel, None]]:
+        """Return where a channel is looked up."""
+        if not channel.wanted.named:
+            return [self._patterned]
+        return [self._named.setdefault(entity, {}) for entity in channel.wanted.named]
 
     def _count(self, channel: Channel) -> None:
         self._counted["live_messages"] += channel.delivered

@@ -51,6 +51,11 @@ class Filter:
         return wanted
 
     @property
+    def named(self) -> tuple[str, ...]:
+        """The entities it wants where it names them all; empty where it has a pattern."""
+        return self._entities if not any("*" in e or "?" in e for e in self._entities) else ()
+
+    @property
     def all_metrics(self) -> bool:
         return "*" in self.metrics
 

@@ -11,8 +11,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from tests.running import eventually, start, tool
+from tests.unit.live.serving import Client
+
+EVERYTHING = json.dumps({"subscribe": {"entities": ["*"], "metrics": ["*"], "rollups": ["10s"]}})
 
 
 @pytest.fixture
@@ -62,17 +67,18 @@ def test_every_door_refuses_what_is_no_text_or_too_deep_with_a_reason(up):
     assert "Traceback" not in said()
 
 
+def token(name, scope):
+    """Return a new token's secret, and its line for the configuration."""
+    made = subprocess.run(
+        [sys.executable, "-c", "from foreshock.cli import main; main()", "token", name, "--scope", scope],
+        capture_output=True,
+        text=True,
+    )
+    return made.stdout.strip(), made.stderr.split('"')[1]
+
+
 def test_tokens_come_and_go_without_a_restart_and_changes_are_written_down(up, tmp_path):
     tokens = tmp_path / "tokens"
-
-    def token(name, scope):
-        made = subprocess.run(
-            [sys.executable, "-c", "from foreshock.cli import main; main()", "token", name, "--scope", scope],
-            capture_output=True,
-            text=True,
-        )
-        return made.stdout.strip(), made.stderr.split('"')[1]
-
     reader, reader_line = token("reader", "read")
     writer, writer_line = token("writer", "write")
     tokens.write_text(f"# who\n{reader_line}\n")
@@ -109,6 +115,28 @@ def test_tls_by_certificate_files(up, tmp_path):
     assert httpx.get(f"{url}/healthz", verify=trusted).status_code == 200
     with pytest.raises(httpx.HTTPError):
         httpx.get(url.replace("https", "http") + "/healthz")
+    with connect(url.replace("https", "wss") + "/api/v1/live", ssl=trusted) as live:
+        live.send(EVERYTHING)
+        assert json.loads(live.recv(timeout=10))["type"] == "subscribed"
+        samples = [{"entity": f"e{n}", "metric": "m" * 500, "value": n} for n in range(1000)]
+        assert httpx.post(f"{url}/api/v1/samples", json={"samples": samples}, verify=trusted).status_code == 202
+        assert [json.loads(live.recv(timeout=10))["entity"] for _ in samples] == [one["entity"] for one in samples]
+
+
+async def test_a_websocket_opens_only_with_a_token_and_from_our_own_page(up):
+    secret, line = token("reader", "read")
+    url, said = up(env={"FORESHOCK_AUTH_TOKENS": line})
+    live, port = url.replace("http", "ws") + "/api/v1/live", int(url.rpartition(":")[2])
+    bearer = f"Authorization: Bearer {secret}\r\n"
+    assert (await Client.open(port)).status == 403
+    assert (await Client.open(port, headers=bearer + "Origin: http://evil.example\r\n")).status == 403
+    assert (await Client.open(port, headers=bearer + "Origin: http://x\r\n")).status == 101  # the host it asks for
+    with pytest.raises(InvalidStatus), connect(url.replace("http", "ws") + "/api/v1/none"):
+        pass
+    with connect(live, additional_headers={"Authorization": f"Bearer {secret}"}) as socket:
+        socket.send(EVERYTHING)
+        assert json.loads(socket.recv(timeout=10))["type"] == "subscribed"
+    assert "Traceback" not in said()
 
 
 async def test_overload_is_refused_with_a_time_to_return_and_what_was_accepted_is_kept(up):

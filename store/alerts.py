@@ -81,7 +81,7 @@ class AlertTables:
         """Return what is still to be delivered for a partition, oldest first."""
         sql = "SELECT body FROM outbox FINAL WHERE partition = {partition:Int64} AND state = 'waiting'"
         found = await self._bodies(sql, Notification, {"partition": partition})
-        return sorted(found, key=lambda n: (n.created_ms, n.id))
+        return sorted(found, key=lambda n: (n.created_ms, max((a.sequence for a in n.alerts), default=0), n.id))
 
     async def notifications(self, limit: int = 1000) -> list[Notification]:
         """Return the outbox, newest first."""

@@ -86,7 +86,8 @@ class PartitionAlerter:
 
     def _put(self, alert: Alert, known: Alert | None) -> None:
         self._alerts[alert.fingerprint] = alert
-        if alert.state == "pending" and known is not None and known.told_firing and known.sequence > known.told:
+        begins = alert.state != "resolved"
+        if begins and known and known.state == "resolved" and known.told_firing and known.sequence > known.told:
             # The end of the last one still waits for its group, and must not be lost to the next beginning.
             self._untold += self._notifications_of(self._group(known), [known], self._now_ms())
         if known is None or (alert.state, alert.sequence, alert.streak) != (known.state, known.sequence, known.streak):

@@ -50,7 +50,7 @@ def _slack(target: Target, notification: Notification) -> list[HttpRequest]:
     for alert in notification.alerts:
         sign = ":rotating_light:" if alert.state == "firing" else ":white_check_mark:"
         lines.append(f"{sign} *{alert.state}* {_slack_text(alert.annotations.get('summary', alert.entity))}")
-        for name in ("action", "page"):
+        for name in ("flapping", "action", "page"):
             if alert.state == "firing" and alert.annotations.get(name):
                 lines.append(f"> {name}: {_slack_text(alert.annotations[name])}")
     headers = {"Content-Type": "application/json", "Idempotency-Key": notification.id}

@@ -93,6 +93,9 @@ def _fire(alert: Alert, verdict: VerdictInShort, settings: AlertSettings) -> Non
         "anomaly_score": f"{verdict.anomaly_score:.3f}",
         "p_incident": f"{verdict.p_incident:.3f}",
     }
+    if alert.flapping:
+        held, often = settings.windows * FLAP_FACTOR, len(alert.fired_ms)
+        alert.annotations["flapping"] = f"fired {often} times within the hour: held open until {held} clear windows"
     if verdict.actions:
         alert.annotations["action"] = "; ".join(f"{a.title} ({a.why})" for a in verdict.actions[:3])
     if settings.page_url:

@@ -253,6 +253,47 @@ async def test_crashes_at_any_point_tell_every_change_with_the_same_key(parts, s
     receiver.close()
 
 
+async def test_an_end_that_waits_for_its_group_is_told_though_the_next_beginning_is_silenced(parts):
+    log, repository = parts
+    receiver, now, tables = Receiver(), [NOW + 11_000], AlertTables(repository.thread)
+    rules = AlertSettings(windows=1, group_wait_ms=5000, targets=(Target("ops", "webhook", receiver.url),))
+    alerter, offset = PartitionAlerter(0, log, repository, rules, lambda: now[0]), 0
+    await alerter.open()
+
+    async def take(*verdicts):
+        nonlocal offset
+        await log.append(VERDICTS, 0, encode_verdicts(list(verdicts)))
+        await alerter.process(await log.read(VERDICTS, 0, offset))
+        offset += 1
+        for _ in range(3):
+            await alerter.tick()
+            await asyncio.sleep(0.05)
+
+    await take(verdict(0, 1))
+    now[0] += 6000
+    await take()
+    silence = Silence(id="s", matchers=[Matcher(name="entity", value="shop")], starts_ms=0, ends_ms=NOW + 10**9)
+    await tables.put_silence(silence)
+    await take(verdict(1, 0), verdict(2, 1))
+    now[0] += 6000
+    await take(verdict(3, 0))
+    now[0] += 6000
+    await take()
+    told = [(alert["status"], alert["sequence"]) for body in receiver.taken() for alert in body["data"]["alerts"]]
+    assert told == [("firing", 1), ("resolved", 2)]
+    await alerter.close()
+    receiver.close()
+
+
+def test_a_flapping_alert_says_so():
+    alert, said = None, []
+    for number in range(6):
+        alert = track.step(alert, verdict(number, (number + 1) % 2), AlertSettings(windows=1))
+        said.append(alert.annotations.get("flapping", ""))
+    assert said[:4] == [""] * 4 and said[4] == "fired 3 times within the hour: held open until 4 clear windows"
+    assert alert.state == "firing"
+
+
 async def test_a_silence_holds_back_and_its_end_lets_go(parts):
     log, repository = parts
     receiver, now, tables = Receiver(), [NOW + 11_000], AlertTables(repository.thread)

@@ -1,0 +1,153 @@
+"""Seeded campaigns: verdicts, silences, causes, receivers that misbehave, alerters that vanish; a simulated clock.
+
+Whatever happens: what a receiver took of an alert is in its order and ends as the alert ended, one key stands for one
+body, and no alert is said to fire while something holds it back.
+"""
+
+import asyncio
+import json
+import random
+from collections import defaultdict
+
+import pytest
+
+from log.embedded import EmbeddedLog
+from schemas.alert import Matcher, Notification, Silence
+from schemas.topics import ALERTS, VERDICTS
+from schemas.verdict import Verdict, encode_verdicts
+from store.alerts import AlertTables
+from store.chdb import ChdbStore
+from store.repository import Repository
+from stream.agents.alerting import PartitionAlerter
+from stream.alerts.settings import AlertSettings, Target
+from tests.receiver import Receiver
+
+NOW = 1_800_000_000_000
+ENTITIES = ("shop", "db-1", "web")
+WINDOWS = 25
+
+
+def verdict(entity, number, flag):
+    start = NOW + number * 10_000
+    said = {"period": "normal", "anomaly_score": 0.9, "p_incident": 0.7, "reason": "slow", "flag": flag}
+    return Verdict(id=f"{entity}{number}", entity=entity, rollup="10s", start=start, end=start + 10_000, **said)
+
+
+class Campaign:
+    def __init__(self, seed, log, repository):
+        self.rng, self.log, self.repository, self.now = random.Random(seed), log, repository, NOW
+        self.tables = AlertTables(repository.thread)
+        self.receiver = Receiver()
+        self.rules = AlertSettings(
+            windows=self.rng.choice((1, 1, 2)),
+            group_by=self.rng.choice((("entity",), ("rollup",), ())),
+            group_wait_ms=self.rng.choice((0, 1500)),
+            give_up_ms=10**9,
+            targets=(Target("ops", "webhook", self.receiver.url),),
+            depends={"shop": ("db-*",)},
+        )
+        self.silences, self.created, self.offset, self.alerter = [], {}, 0, None
+
+    async def fresh(self):
+        self.alerter = PartitionAlerter(0, self.log, self.repository, self.rules, lambda: self.now)
+        self.alerter._deliverer._rng = random.Random(1)
+        self.offset = await self.alerter.open()
+        add = self.alerter._deliverer.add
+
+        def watched(notification):
+            self.created.setdefault(notification.id, (notification, self.now))
+            add(notification)
+
+        self.alerter._deliverer.add = watched
+
+    async def tick(self):
+        await self.alerter.tick()
+        self.now += 700
+        await asyncio.sleep(0.01)
+
+    async def silence(self):
+        one = Silence(
+            id=f"s{len(self.silences)}",
+            matchers=[Matcher(name="entity", value=self.rng.choice(ENTITIES))],
+            starts_ms=self.now,
+            ends_ms=self.now + self.rng.randrange(5_000, 80_000),
+        )
+        self.silences.append(one)
+        await self.tables.put_silence(one)
+
+    async def process(self):
+        if records := await self.log.read(VERDICTS, 0, self.offset):
+            await self.alerter.process(records)
+            self.offset = records[-1].offset + 1
+
+    async def run(self):
+        rng, flags = self.rng, dict.fromkeys(ENTITIES, 0)
+        await self.fresh()
+        for number in range(WINDOWS):
+            for entity in ENTITIES:
+                flags[entity] ^= rng.random() < 0.35
+                await self.log.append(VERDICTS, 0, encode_verdicts([verdict(entity, number, flags[entity])]))
+            self.now = max(self.now, NOW + (number + 1) * 10_000)
+            self.receiver.default = rng.choice((200, 200, 200, 500, "close", (429, {"Retry-After": "3"})))
+            if rng.random() < 0.15:
+                await self.silence()
+            if rng.random() < 0.85:  # else several windows come at once
+                await self.process()
+            for _ in range(rng.randint(0, 3)):
+                await self.tick()
+            if rng.random() < 0.15:
+                await self.alerter._deliverer.close()  # the process is gone; what it had not written is lost
+                await self.fresh()
+        self.receiver.default, self.now = 200, self.now + 100_000  # silences are over
+        for entity in ENTITIES:
+            await self.log.append(VERDICTS, 0, encode_verdicts([verdict(entity, WINDOWS, flags[entity])]))
+        await self.process()
+        for _ in range(400):
+            await self.tick()
+            waits = [a for a in self.alerter._alerts.values() if a.sequence > a.told and not a.held]
+            if not waits and not await self.tables.waiting(0):
+                break
+        await self.alerter.close()
+
+
+@pytest.fixture
+async def parts(tmp_path):
+    log = EmbeddedLog.shared(str(tmp_path / "log"))
+    await log.start()
+    await log.create_topics({VERDICTS: 1, ALERTS: 1})
+    repository = Repository(ChdbStore(str(tmp_path / "store")))
+    await repository.open()
+    yield log, repository
+    await repository.close()
+    await log.stop()
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_every_receiver_ends_up_knowing_how_each_alert_ended(parts, seed):
+    campaign = Campaign(seed, *parts)
+    await campaign.run()
+    bodies, told, last = {}, defaultdict(list), {}
+    for _, headers, body, answer in campaign.receiver.requests:
+        key = headers["Idempotency-Key"]
+        assert bodies.setdefault(key, body) == body, f"seed {seed}: one key, two bodies"
+        if answer == 200:
+            for alert in json.loads(body)["data"]["alerts"]:
+                told[alert["fingerprint"]].append(alert["sequence"])
+                last[alert["fingerprint"]] = alert["status"]
+    assert told, f"seed {seed}: nobody was told anything"
+    for sequences in told.values():
+        assert sequences == sorted(sequences), f"seed {seed}: out of order {sequences}"
+    for alert in campaign.alerter._alerts.values():
+        if alert.state == "firing" and not alert.held:
+            assert last.get(alert.fingerprint) == "firing", f"seed {seed}: {alert.entity} fires, nobody knows"
+        elif alert.state != "firing":
+            assert last.get(alert.fingerprint) in (None, "resolved"), (
+                f"seed {seed}: {alert.entity} is over, nobody knows"
+            )
+    one: Notification
+    for one, at_ms in campaign.created.values():
+        for alert in one.alerts:
+            if alert.state == "firing":
+                labels = {"entity": alert.entity}
+                hushed = [s.id for s in campaign.silences if s.holds(labels, one.created_ms)]
+                assert not alert.held and not hushed, f"seed {seed}: told at {at_ms} though held by {hushed}"

@@ -19,6 +19,7 @@ from api.routes.forecast import ForecastRoutes
 from api.routes.health import HealthRoutes
 from api.routes.incident_hooks import IncidentHooks
 from api.routes.incidents import IncidentRoutes
+from api.routes.models import ModelRoutes
 from api.routes.overview import OverviewRoutes
 from api.routes.page import PageRoutes
 from api.routes.range import RangeRoutes
@@ -33,6 +34,7 @@ def build_app(context: Context) -> ASGIApp:
     samples, ranges, verdicts = SampleRoutes(context), RangeRoutes(context), VerdictRoutes(context)
     doors = DoorRoutes(context)
     incidents, health = IncidentRoutes(context), HealthRoutes(context)
+    models = ModelRoutes(context)
     hooks, alerts = IncidentHooks(context, incidents), AlertRoutes(context)
     overview = OverviewRoutes(context)
 
@@ -58,8 +60,9 @@ def build_app(context: Context) -> ASGIApp:
         Route("/api/v1/verdicts", verdicts.verdicts),
         Route("/api/v1/scores", verdicts.scores),
         Route("/api/v1/verdicts/{id}/feedback", verdicts.feedback, methods=["POST"]),
-        Route("/api/v1/models", verdicts.models),
-        Route("/api/v1/models/{id}", verdicts.model),
+        Route("/api/v1/models", models.models),
+        Route("/api/v1/models/{id}", models.model),
+        Route("/api/v1/models/{id}/pin", models.pin, methods=["POST"]),
         Route("/api/v1/incidents", incidents.list, methods=["GET"]),
         Route("/api/v1/incidents", incidents.add, methods=["POST"]),
         Route("/api/v1/incidents/alertmanager", hooks.alertmanager, methods=["POST"]),

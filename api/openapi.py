@@ -28,6 +28,7 @@ _REFUSALS = {
     "403": {"description": "the token lacks the scope", **_PROBLEM},
     "404": {"description": "no such thing", **_PROBLEM},
     "405": {"description": "no such method", **_PROBLEM},
+    "409": {"description": "cannot be done with this one", **_PROBLEM},
     "413": {"description": "the body is over limits.body", **_PROBLEM},
     "415": {"description": "Content-Encoding is none of gzip, zstd and snappy", **_PROBLEM},
     "429": {"description": "the token's share is used up; again after Retry-After seconds", **_PROBLEM},
@@ -206,6 +207,18 @@ def describe() -> dict[str, Any]:
         "/collectd": {"post": _door("collectd write_http", ("application/json",), "200")},
         "/api/v1/session": {
             "post": _post("Sign in: a token for a cookie", {"type": "object", "required": ["token"]}, ("200",))
+        },
+        "/api/v1/models/{id}/pin": {
+            "post": _post(
+                "Let this model answer for a period, or no longer; scope admin",
+                {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": {"pinned": {"type": "boolean"}, "period": {"type": "string"}},
+                },
+                ("200",),
+                [_ID],
+            )
         },
         "/api/v1/incidents": {
             "get": _get("The incidents, the newest first", _LIST, [_query("entity", _TEXTS)]),

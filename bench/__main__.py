@@ -14,6 +14,7 @@ FIGURES = {
     "events": "bench.user_events",
     "page": "bench.page",
     "remote_write": "bench.remote_write",
+    "site": "bench.site",
     "storage": "bench.storage",
 }
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from bench.site import Writer
+from bench.shop import Writer
 
 METRICS = 100
 ENTITIES = 2000

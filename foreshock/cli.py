@@ -106,12 +106,14 @@ def alerts(data: Path | None, config: Path | None) -> None:
 @config_option
 def check(data: Path | None, config: Path | None) -> None:
     """Read the configuration, reach broker and store, say what is wrong and where."""
-    from foreshock.roles import alert_settings
+    from foreshock.roles import alert_settings, stream_settings
     from log.embedded import DataFolderInUse
     from log.open import open_log
     from store.base import open_store
+    from stream.models.kinds import absent
 
     settings, _ = _settings(config, data)
+    stream_settings(settings)
 
     unreached: list[str] = []
 
@@ -140,6 +142,9 @@ def check(data: Path | None, config: Path | None) -> None:
                     click.echo(f"alert target {target.name}: its host answers", err=True)
 
     click.echo("configuration: well", err=True)
+    for kind in settings.models.kinds:
+        if why := absent(kind):
+            click.echo(f"model {kind}: absent, the others answer. {why}", err=True)
     asyncio.run(reach())
     if unreached:
         raise SettingsError(f"cannot reach {len(unreached)} alert targets: {', '.join(unreached)}")

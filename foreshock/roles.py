@@ -36,6 +36,7 @@ from stream.actions.runbook import Rule, parse_runbook
 from stream.alerts.settings import AlertSettings, parse_maintenance, parse_targets
 from stream.collect.loop import collect
 from stream.models.engine import EngineSettings
+from stream.models.groups import Groups
 from stream.models.periods import Periods
 from stream.settings import StreamSettings
 from stream.window.calendar import LongWindow, long_windows
@@ -66,6 +67,8 @@ def stream_settings(settings: Settings) -> StreamSettings:
             horizons_ms=tuple(sorted(duration_ms(horizon) for horizon in settings.models.horizons)),
             alarms_per_day=settings.models.alarms_per_day,
             runbook=_runbook(settings.models.runbook),
+            kinds=tuple(settings.models.kinds),
+            groups=_groups(settings),
         ),
         long_windows=_long_windows(settings),
         retention_s=settings.windows.retention_s,
@@ -82,6 +85,13 @@ def _runbook(path: str) -> tuple[Rule, ...]:
         return parse_runbook(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SettingsError(f"cannot use models.runbook={path!r}: {error}") from error
+
+
+def _groups(settings: Settings) -> Groups:
+    try:
+        return Groups(settings.models.groups)
+    except ValueError as error:
+        raise SettingsError(f"cannot use models.groups: {error}") from error
 
 
 def _periods(settings: Settings) -> Periods:

@@ -105,6 +105,8 @@ class Models:
     alarms_per_day: float = 1.0
     horizons: list[str] = field(default_factory=lambda: ["5m", "30m", "2h"])
     seed: int = 0
+    kinds: list[str] = field(default_factory=lambda: ["logistic", "knn", "lstm"])  # the first is always on
+    groups: dict[str, list[str]] = field(default_factory=dict)  # name = ["db-*"]: entities that share their models
     runbook: str = ""  # a TOML file of the team's actions, see README
 
 
@@ -258,6 +260,9 @@ def _check(settings: Settings, text: str) -> None:
         except ValueError as error:
             raise SettingsError(f"cannot use {key}{_line(text, key)}: {error}") from error
     _ = settings.broker.kafka
+    if wrong_kinds := set(settings.models.kinds) - {"logistic", "knn", "lstm"}:
+        where = _line(text, "kinds")
+        raise SettingsError(f"cannot use models.kinds={min(wrong_kinds)!r}{where}: want some of logistic, knn, lstm")
     if settings.alerts.windows < 1:
         raise SettingsError(f"cannot use alerts.for={settings.alerts.windows}{_line(text, 'for')}: want 1 or more")
     labels = ("entity", "rollup", "period", "severity")

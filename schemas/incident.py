@@ -37,3 +37,14 @@ class Feedback(msgspec.Struct, kw_only=True, tag="feedback"):
     flag: int = 1  # what the verdict had said
     note: str = ""
     at_ms: int = 0
+
+
+class Pin(msgspec.Struct, kw_only=True, tag="pin"):
+    """Which model answers, whatever the figures say. ``period`` ``*``: all of the group; ``candidate`` empty: the best
+    answers again, else ``pooled.`` or ``own.`` and the kind."""
+
+    rollup: str
+    group: str
+    period: str
+    candidate: str
+    at_ms: int

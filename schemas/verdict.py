@@ -58,6 +58,7 @@ class Verdict(VerdictInShort, kw_only=True):
     model: str = ""
     confidence: float = 1.0
     contributions: list[Contribution] = []
+    actions_note: str = ""  # of a flagged one without actions: that there is no evidence for any
     similar: list[SimilarIncident] = []
     explains: str = ""  # which of the two the contributions sum to: its ``logit``, before calibration
     logit: float | None = None

@@ -1,4 +1,4 @@
-"""``GET /api/v1/verdicts`` and ``/scores``, ``POST /api/v1/verdicts/{id}/feedback``, ``GET /api/v1/models``."""
+"""``GET /api/v1/verdicts`` and ``/scores``, ``POST /api/v1/verdicts/{id}/feedback``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from schemas.errors import DataError
 from schemas.incident import Feedback
 from schemas.topics import INCIDENTS
 from store.verdicts import VERDICTS_MAX
-
-_LONG = ("roc_curve", "calibration_curve")
 
 
 class _Said(msgspec.Struct):
@@ -67,13 +65,3 @@ class VerdictRoutes:
         )
         await self._context.log.append(INCIDENTS, 0, msgspec.json.encode(feedback))
         return json_response({"id": verdict.id, "correct": said.correct})
-
-    async def models(self, _: Request) -> Response:
-        cards = await self._context.models.cards()
-        return json_response([{k: v for k, v in card.items() if k not in _LONG} for card in cards])
-
-    async def model(self, request: Request) -> Response:
-        cards = [card for card in await self._context.models.cards() if card["id"] == request.path_params["id"]]
-        if not cards:
-            raise HTTPException(404, "cannot find this model: want an id that GET /api/v1/models gives")
-        return json_response(cards[0] if len(cards) == 1 else cards[0] | {"partitions": cards})

@@ -8,6 +8,7 @@ snapshot and the crash are made again with the same ids.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ import cramjam
 import msgspec
 
 from log.base import Log, Record
-from schemas.incident import Feedback, Incident
+from schemas.incident import Feedback, Incident, Pin
 from schemas.rollup import RollupMessage, decode_rollup
 from schemas.topics import INCIDENTS, VERDICTS
 from schemas.verdict import Verdict, encode_verdicts
@@ -26,12 +27,14 @@ from store.repository import Repository
 from store.verdicts import VerdictTable
 from stream.features.frame import frames_from_message
 from stream.models.base import pack, unpack
+from stream.models.contest import words
 from stream.models.engine import Engine, pack_entries, unpack_entries
 from stream.models.stored import StoredWindows
 from stream.settings import StreamSettings
 from stream.window.spec import parse_rollup
 
 T = TypeVar("T")
+logger = logging.getLogger("foreshock.models")
 
 ENTRIES_A_ROW = 500
 UNSAVED_MAX = 50_000  # verdicts
@@ -57,6 +60,7 @@ class PartitionScorer:
         self.offset = 0  # of the next record to take in
         self._room = asyncio.Event()
         self._closed = False
+        self._logged_ms: dict[tuple[str, str, str], int] = {}  # until when changes of champion were logged
 
     async def open(self) -> int:
         """Restore every model from its snapshot; return the offset of the topic ``rollups`` to read from."""
@@ -87,13 +91,16 @@ class PartitionScorer:
             for record in records:
                 self._incidents_offset = record.offset + 1
                 try:
-                    said = msgspec.json.decode(record.value, type=Incident | Feedback)
+                    said = msgspec.json.decode(record.value, type=Incident | Feedback | Pin)
                 except msgspec.MsgspecError:
                     self.counters["unreadable_records"] += 1
                     continue
                 for engine in self.engines.values():
                     if isinstance(said, Incident):
                         engine.incident(said)
+                    elif isinstance(said, Pin):
+                        engine.pin(said)
+                        self._stale_cards.add(engine.rollup)
                     else:
                         engine.feedback(said)
 
@@ -126,7 +133,18 @@ class PartitionScorer:
                     self.counters["flags"] += sum(v.flag for v in verdicts)
                     await self._log.append(VERDICTS, self.partition, encoded)
                     self._unsaved += verdicts
+                self._log_changes(engine)
             self.offset = records[-1].offset + 1
+
+    def _log_changes(self, engine: Engine) -> None:
+        """Say which model answers from now on, and why."""
+        for group, bank in engine.ring.banks.of_group.items():
+            for period, contest in bank.contests.items():
+                place = (engine.rollup, group, period)
+                for change in contest.changes:
+                    if change["at"] > self._logged_ms.get(place, 0):
+                        self._logged_ms[place] = change["at"]
+                        logger.info("model of %s: %s", "/".join(filter(None, place)), words(change))
 
     async def tick(self) -> None:
         """Once a second: write verdicts; learn anew when labels changed; now and then a snapshot."""

@@ -1,4 +1,4 @@
-"""The logistic models of one rollup: one pooled over all traffic periods, one for each period."""
+"""The models of one rollup: for each entity group one of each kind pooled over traffic periods, and one a period."""
 
 from __future__ import annotations
 
@@ -6,42 +6,28 @@ from typing import Any
 
 import numpy as np
 
-from stream.models.base import sigmoid
-from stream.models.figures import Figures
-from stream.models.logistic import Calibration, Logistic
+from stream.models.base import Kind, Learned, Seen
+from stream.models.contest import Contest
+from stream.models.history import History
+from stream.models.kinds import ALWAYS, KINDS
+from stream.models.logistic import Calibration
 from stream.models.periods import POOLED
 
-# Plain values: no data chose them.
-RATE = 0.02
-L2 = 1e-4
-POSITIVE_WEIGHT_MAX = 20.0
-# Before any incident was told: the odder a window (see features.vector.SUMMARY), the likelier it belongs to one.
-PRIOR = (0.5, 1.0, 0.0, 3.0)
-PRIOR_BIAS = -5.0
-# A period's own model answers once it has seen this much and has been no worse than the pooled one on the same windows.
-OWN_WINDOWS_MIN = 500
-OWN_POSITIVES_MIN = 20
+OWN = "own"
 
 
 class Cell:
-    """One model with how right it has been.
+    """One model of one kind, calibrated.
 
     heads : one for "is under way", then one a horizon; ``middle`` : the head of the horizon that is shown alone.
-    ``figures`` : of that horizon's ``p_incident``; ``ahead`` : only of windows in which no incident was under way, so
-    whether one was seen coming; ``pooled`` : the pooled model's, on the same windows.
     """
 
-    def __init__(self, heads: int, middle: int) -> None:
-        self.logistic = Logistic(0, heads, RATE, RATE, L2)
-        self.logistic.begin(np.array(PRIOR), PRIOR_BIAS)
+    def __init__(self, kind: str, heads: int, middle: int) -> None:
+        self.kind = kind
+        self.model = KINDS[kind](heads, middle)
         self.calibration = Calibration(heads)
-        self.figures, self.ahead, self.pooled = Figures(), Figures(), Figures()
         self.counts = np.zeros((2, heads))
         self._middle = middle
-
-    def logits(self, x: np.ndarray) -> np.ndarray:
-        self.logistic.grow(max(x.shape[1], len(self.logistic.weights)))
-        return self.logistic.logits(_wide(x, len(self.logistic.weights)))
 
     @property
     def trained(self) -> bool:
@@ -53,91 +39,136 @@ class Cell:
         p = self.calibration.apply(z)
         return p, 1 - (1 - p[:, :1]) * (1 - p[:, 1:])
 
-    def learn(self, x: np.ndarray, y: np.ndarray, z: np.ndarray, z_pooled: np.ndarray) -> None:
-        """x : [n, features] and z : [n, heads], the logits made at the window's close; y : its labels, NaN unknown."""
-        m = self._middle
-        p, within = self.probabilities(z)
-        either = np.where(y[:, 0] == 1, 1.0, y[:, m])
-        self.figures.add(within[:, m - 1], either)
-        self.ahead.add(p[:, m], y[:, m])
-        q = sigmoid(z_pooled)
-        self.pooled.add(1 - (1 - q[:, 0]) * (1 - q[:, m]), either)
-        self.calibration.add(z, y)
-        self.counts += np.stack([(y == 0).sum(0), (y == 1).sum(0)])
-        rare = np.clip(self.counts[0] / np.maximum(self.counts[1], 1), 1, POSITIVE_WEIGHT_MAX)
-        self.logistic.grow(max(x.shape[1], len(self.logistic.weights)))
-        self.logistic.learn(_wide(x, len(self.logistic.weights)), y, np.where(y == 1, rare, 1.0))
-
-    @property
-    def answers(self) -> bool:
-        if self.figures.windows < OWN_WINDOWS_MIN or self.figures.positives < OWN_POSITIVES_MIN:
-            return False
-        own, pooled = self.figures.roc_auc(), self.pooled.roc_auc()
-        return own is not None and pooled is not None and own >= pooled
+    def learn(self, block: Learned, z: np.ndarray) -> None:
+        if block.seen.has_past or not self.model.needs_past:
+            self.calibration.add(z, block.y)
+            self.counts += np.stack([(block.y == 0).sum(0), (block.y == 1).sum(0)])
+            self.model.learn(block)
 
     def state(self) -> dict[str, Any]:
-        figures = {name: getattr(self, name).state() for name in ("figures", "ahead", "pooled")}
-        own = {"logistic": self.logistic.state(), "calibration": self.calibration.state(), "counts": self.counts}
-        return own | figures
+        return {"model": self.model.state(), "calibration": self.calibration.state(), "counts": self.counts}
 
     def restore(self, state: dict[str, Any]) -> None:
-        for name, part in state.items():
-            if name == "counts":
-                self.counts = part.copy()
-                continue
-            for field, value in part.items():
-                setattr(getattr(self, name), field, value.copy() if isinstance(value, np.ndarray) else value)
+        self.model.restore(state["model"])
+        self.counts = state["counts"].copy()
+        for field, value in state["calibration"].items():
+            setattr(self.calibration, field, value.copy() if isinstance(value, np.ndarray) else value)
 
 
 class Bank:
-    def __init__(self, heads: int, middle: int) -> None:
-        self._heads, self._middle = heads, middle
-        self.cells: dict[str, Cell] = {POOLED: Cell(heads, middle)}
-        self._champion: dict[str, tuple[int, str]] = {}
+    """The models of one entity group."""
 
-    def cell(self, period: str) -> Cell:
-        """Return a period's model; a new period starts from the pooled one."""
-        if period not in self.cells:
-            self.cells[period] = new = Cell(self._heads, self._middle)
-            pooled = self.cells[POOLED].state()
-            new.restore({name: pooled[name] for name in ("logistic", "calibration", "counts")})
-        return self.cells[period]
+    def __init__(self, heads: int, middle: int, kinds: tuple[str, ...] = (ALWAYS,)) -> None:
+        self._heads, self._middle, self.kinds = heads, middle, kinds
+        self.candidates = tuple(f"{scope}.{kind}" for scope in (POOLED, OWN) for kind in kinds)
+        self.cells = {(POOLED, kind): Cell(kind, heads, middle) for kind in kinds}
+        self.contests = {POOLED: Contest(self.candidates[: len(kinds)])}
+        self._before: dict[tuple[str, str], Kind] = {}  # see ``carry``
 
-    def logits(self, period: str, x: np.ndarray) -> np.ndarray:
-        """Return [2, n, heads]: of the pooled model, and of the period's own."""
-        return np.stack([self.cells[POOLED].logits(x), self.cell(period).logits(x)])
+    def period(self, period: str) -> None:
+        """Make a period's models where it is new: they start from the pooled ones."""
+        if period not in self.contests:
+            self.contests[period] = Contest(self.candidates)
+            for kind in self.kinds:
+                new = self.cells[period, kind] = Cell(kind, self._heads, self._middle)
+                new.restore(self.cells[POOLED, kind].state())
+                if (period, kind) in self._before:
+                    new.model.carry(self._before[period, kind])
 
-    def champion(self, period: str) -> str:
-        """Return which of the two answers for a period; looked at again each hundred windows learned."""
-        cell = self.cell(period)
-        at = cell.figures.windows // 100
-        known = self._champion.get(period)
-        if known is None or known[0] != at:
-            known = self._champion[period] = (at, period if cell.answers else POOLED)
-        return known[1]
+    def of(self, period: str, candidate: str) -> Cell:
+        scope, kind = candidate.split(".")
+        return self.cells[POOLED if scope == POOLED else period, kind]
 
-    def learn(self, period: str, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> None:
-        """z : [2, n, heads] as ``logits`` gave it at the window's close."""
-        self.cells[POOLED].learn(x, y, z[0], z[0])
-        self.cell(period).learn(x, y, z[1], z[0])
+    def logits(self, period: str, seen: Seen) -> np.ndarray:
+        """Return [candidates, n, heads]: of the pooled models, a kind each, then of the period's own.
+
+        NaN of kinds that need a past where there is none.
+        """
+        self.period(period)
+        out = np.full((len(self.candidates), len(seen.x), self._heads), np.nan)
+        for i, name in enumerate(self.candidates):
+            model = self.of(period, name).model
+            if seen.has_past or not model.needs_past:
+                out[i] = model.logits(seen)
+        return out
+
+    def learn(self, period: str, block: Learned, z: np.ndarray) -> None:
+        """z : [candidates, n, heads] as ``logits`` gave it at the windows' close."""
+        self.period(period)
+        y, at_ms = block.y, int(block.at_ms[-1])
+        m = self._middle
+        p, within = zip(
+            *(self.of(period, name).probabilities(z[i]) for i, name in enumerate(self.candidates)), strict=True
+        )
+        either = np.where(y[:, 0] == 1, 1.0, y[:, m])
+        shown, ahead = np.stack([w[:, m - 1] for w in within]), np.stack([q[:, m] for q in p])
+        self.contests[period].add(shown, ahead, either, y[:, m], at_ms)
+        self.contests[POOLED].add(shown[: len(self.kinds)], ahead[: len(self.kinds)], either, y[:, m], at_ms)
+        for i, name in enumerate(self.candidates):
+            self.of(period, name).learn(block, z[i])
+        rare = np.flatnonzero((y == 1).any(1))
+        if len(rare) and block.seen.has_past:
+            lent = block.some(rare)
+            for (other, _), cell in self.cells.items():
+                if other not in (POOLED, period):
+                    cell.model.borrow(lent)
+
+    def carry(self, before: Bank) -> None:
+        self._before = {at: cell.model for at, cell in before.cells.items() if not cell.model.relearns}
+        for at, model in self._before.items():
+            if at in self.cells:
+                self.cells[at].model.carry(model)
+
+    @property
+    def relearns(self) -> np.ndarray:
+        """Return bool[candidates], see ``Kind``."""
+        return np.array([self.cells[POOLED, name.split(".")[1]].model.relearns for name in self.candidates])
 
     def state(self) -> dict[str, Any]:
-        return {period: cell.state() for period, cell in self.cells.items()}
+        cells = [[period, kind, cell.state()] for (period, kind), cell in self.cells.items()]
+        return {"cells": cells, "contests": {period: one.state() for period, one in self.contests.items()}}
 
-    @classmethod
-    def of(cls, heads: int, middle: int, state: dict[str, Any]) -> Bank:
-        bank = cls(heads, middle)
-        for period, cell in state.items():
-            bank.cells[period] = Cell(heads, middle)
-            bank.cells[period].restore(cell)
-        return bank
-
-    def copy(self) -> Bank:
-        return Bank.of(self._heads, self._middle, self.state())
+    def restore(self, state: dict[str, Any]) -> None:
+        for period, contest in state["contests"].items():
+            self.period(period)
+            self.contests[period] = Contest.of(self.contests[period].candidates, contest)
+        for period, kind, cell in state["cells"]:
+            if kind in self.kinds:
+                self.cells[period, kind].restore(cell)
 
 
-def _wide(x: np.ndarray, features: int) -> np.ndarray:
-    """Features that came up later were 0 before."""
-    if x.shape[1] == features:
-        return x
-    return np.concatenate([x, np.zeros((len(x), features - x.shape[1]))], 1)
+class Banks:
+    """A bank a group of entities, and what led to the windows that were learned last."""
+
+    def __init__(self, heads: int, middle: int, kinds: tuple[str, ...] = (ALWAYS,)) -> None:
+        self._shape = heads, middle, kinds
+        self.of_group: dict[str, Bank] = {}
+        self.history = History()
+
+    def __getitem__(self, group: str) -> Bank:
+        if group not in self.of_group:
+            self.of_group[group] = Bank(*self._shape)
+        return self.of_group[group]
+
+    def state(self) -> dict[str, Any]:
+        return {"groups": {g: bank.state() for g, bank in self.of_group.items()}, "history": self.history.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.history = History.of(state["history"])
+        for group, bank in state["groups"].items():
+            self[group].restore(bank)
+
+    def carry(self, before: Banks) -> None:
+        """Take over what cannot be learned anew (see ``Kind``), also in periods that are made later."""
+        for group, bank in before.of_group.items():
+            self[group].carry(bank)
+
+    def train(self, at_ms: int) -> None:
+        for bank in self.of_group.values():
+            for cell in bank.cells.values():
+                cell.model.train(at_ms)
+
+    def copy(self) -> Banks:
+        new = Banks(*self._shape)
+        new.restore(self.state())
+        return new

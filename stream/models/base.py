@@ -2,23 +2,84 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 
 
-class Model(Protocol):
-    """Scores rows of features at a window's close; learns them once their labels are known."""
+@dataclass(frozen=True)
+class Seen:
+    """Scored windows: ``x`` float[n, features], and what led to each,
+    ``past`` float16[n, length, metrics, channels]. ``memo`` : what several models make of both, made once."""
 
-    def logits(self, x: np.ndarray) -> np.ndarray:
-        """Return float64[rows, heads]."""
+    x: np.ndarray
+    past: np.ndarray
+    memo: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def learn(self, x: np.ndarray, y: np.ndarray) -> None:
-        """``y`` float64[rows, heads] of 0 and 1; NaN: no label for this head."""
+    @property
+    def has_past(self) -> bool:
+        """Whether ``past`` holds more than the window itself."""
+        return self.past.shape[1] > 1
+
+    @classmethod
+    def together(cls, parts: list[Seen]) -> Seen:
+        """Return the rows of all; metrics that came up later were 0 before."""
+        features = max(part.x.shape[1] for part in parts)
+        shape = max(part.past.shape[1:] for part in parts)
+        x = [wide(part.x, features) for part in parts]
+        past = [grown(part.past, (len(part.past), *shape), 0) for part in parts]
+        return cls(np.concatenate(x), np.concatenate(past))
+
+
+class Learned(NamedTuple):
+    """Windows whose labels are known, oldest first: ``y`` float64[n, heads] of 0 and 1, NaN: no label for this head;
+    ``number`` int64[n], of the window in the stream; ``at_ms`` int64[n], its end."""
+
+    seen: Seen
+    y: np.ndarray
+    number: np.ndarray
+    at_ms: np.ndarray
+
+    def some(self, rows: np.ndarray) -> Learned:
+        seen = Seen(self.seen.x[rows], self.seen.past[rows])
+        return Learned(seen, self.y[rows], self.number[rows], self.at_ms[rows])
+
+
+class Kind(Protocol):
+    """A kind of model: scores windows at their close; learns them once, in order, when their labels are known.
+
+    The same windows in the same order, with a snapshot restored anywhere between, leave the same state.
+    """
+
+    needs_past: bool  # whether it sees sequences, so not entities of which none is kept
+    relearns: bool  # whether it can be made anew from the windows kept, when labels change
+
+    def logits(self, seen: Seen) -> np.ndarray:
+        """Return float64[rows, heads]; changes nothing."""
+
+    def shares(self, seen: Seen, head: int, surprise: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return each metric's share float64[metrics] of one row's logit, and the rest: they sum to it.
+
+        ``surprise`` float64[metrics] says which stand out most: no more than some tens are looked at.
+        """
+
+    def learn(self, block: Learned) -> None: ...
+
+    def borrow(self, block: Learned) -> None:
+        """Take in windows before and in incidents of another traffic period, where they say something for this one."""
+
+    def train(self, at_ms: int) -> None:
+        """Begin what takes long, in a thread of its own; called after ``learn`` as event time goes on."""
 
     def state(self) -> dict[str, Any]:
         """Return everything that continuing needs: scalars, lists, dicts and arrays."""
+
+    def restore(self, state: dict[str, Any]) -> None: ...
+
+    def carry(self, before: Any) -> None:
+        """Take over from the model of the same kind, before labels changed, what cannot be learned anew."""
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
@@ -37,6 +98,11 @@ def grown(array: np.ndarray, shape: tuple[int, ...], fill: float) -> np.ndarray:
     out = np.full(shape, fill, array.dtype)
     out[tuple(slice(n) for n in array.shape)] = array
     return out
+
+
+def wide(x: np.ndarray, features: int) -> np.ndarray:
+    """Return rows of ``features`` columns: those that came up later were 0 before."""
+    return grown(x, (len(x), features), 0.0)
 
 
 def pack(state: Any) -> bytes:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
-from schemas.incident import Feedback, Incident
+from schemas.incident import Feedback, Incident, Pin
 from schemas.verdict import Verdict
 from stream.actions.runbook import Rule
 from stream.features.frame import Frame
+from stream.features.superimposed import DAY_MS, Superimposed
 from stream.features.vector import features
-from stream.models.bank import Bank
-from stream.models.base import sigmoid
-from stream.models.explain import Explainer, Signatures
+from stream.models.bank import Banks, Cell
+from stream.models.base import Seen, sigmoid
+from stream.models.cards import cards_of, model_id
+from stream.models.explain import Explainer
+from stream.models.groups import REST, Groups
+from stream.models.history import ENTITIES_MAX
+from stream.models.kinds import ALWAYS, at_hand
 from stream.models.labels import Labels
 from stream.models.periods import POOLED, Periods
 from stream.models.ring import Entry, Ring
+from stream.models.risk_budget import SHARE, RiskBudget
 from stream.models.sequence import Sequences, together
+from stream.models.signatures import Signatures
 from stream.models.threshold import Budget
 from stream.models.unusual import Residuals, Unusual
 
@@ -35,11 +43,27 @@ class EngineSettings:
     label_delay_ms: int = 3_600_000  # so long a window waits after its horizon: incidents are told late
     ring_bytes_max: int = 64 << 20
     runbook: tuple[Rule, ...] = ()
+    kinds: tuple[str, ...] = (ALWAYS, "knn", "lstm")  # those that can be had; the others are said to be absent
+    groups: Groups = Groups()
     explained_max: int = 200  # so many verdicts a close carry their reasons, those with the highest risk; flags always
 
     @property
     def middle(self) -> int:
         return len(self.horizons_ms) // 2
+
+
+class Part(NamedTuple):
+    """What the models made of those entities of a window that share group and period."""
+
+    group: str
+    period: str
+    at: np.ndarray  # int[n], which of the window's entities
+    seen: Seen
+    z: np.ndarray  # float64[candidates, n, heads]
+    cell: Cell  # the champion
+    p: np.ndarray  # float64[n, heads], calibrated
+    within: np.ndarray  # float64[n, horizons], that an incident is under way or begins within each
+    model: str
 
 
 @dataclass
@@ -60,25 +84,46 @@ class Engine:
         self.labels = Labels(settings.horizons_ms, max(settings.quarantine_ms, 2 * size_ms))
         self.unusual = Unusual(hop_ms)
         wait_ms = max(settings.horizons_ms) + settings.label_delay_ms
-        self.ring = Ring(Bank(heads, 1 + settings.middle), self.labels, settings.ring_bytes_max, wait_ms)
-        self.budget = Budget(settings.alarms_per_day / 2, hop_ms, 0.95)
-        self.risk_budget = Budget(settings.alarms_per_day / 2, hop_ms, 0.9)
+        banks = Banks(heads, 1 + settings.middle, at_hand(settings.kinds))
+        self.ring = Ring(banks, self.labels, settings.ring_bytes_max, wait_ms)
+        self.budget = Budget(settings.alarms_per_day, hop_ms, 0.95)
+        self.risk_budget = RiskBudget(SHARE * settings.alarms_per_day, hop_ms, 0.9)
+        self.superimposed = Superimposed(hop_ms)
         self.signatures = Signatures()
         self.sequences = Sequences()
         self.last_scores = np.zeros(0)  # of the last window, as precise as they are
         self.counters = Counters()
+        self._pins: dict[tuple[str, str], Pin] = {}
         self._last_start = np.zeros(0, np.int64)
         self._stale = False
 
     def incident(self, incident: Incident) -> None:
         """Take in a new or changed incident; what was learned with another label is learned anew by ``refresh``."""
+        known = self.labels.incidents.get(incident.id)
         changed = self.labels.incident(incident)
+        if self.labels.incidents[incident.id] != known:
+            now_ms = self.ring.entries[-1].end_ms if self.ring.entries else 0
+            self._leave_out(incident, now_ms)
+            self.signatures.told(incident, self.ring.entries, now_ms)
         if changed and self.ring.touches_learned(incident.entity, *changed):
             self._stale = True
+
+    def _leave_out(self, incident: Incident, now_ms: int) -> None:
+        """Days that held an incident are no reference for later ones."""
+        row = self.entities.get(incident.entity)
+        if row is not None and not incident.withdrawn:
+            end_ms = now_ms if incident.end_ms is None else incident.end_ms
+            first, last = ((at - self._periods.day_ms(at)) / DAY_MS for at in (incident.start_ms, end_ms))
+            self.superimposed.incident(row, round(first), round(last))
 
     def feedback(self, said: Feedback) -> None:
         if said.rollup == self.rollup and self.ring.touches_learned(said.entity, *self.labels.feedback(said)):
             self._stale = True
+
+    def pin(self, pin: Pin) -> None:
+        known = self._pins.get((pin.group, pin.period))
+        if pin.rollup == self.rollup and (known is None or known.at_ms <= pin.at_ms):
+            self._pins[pin.group, pin.period] = pin
 
     def refresh(self) -> bool:
         """Learn anew if labels changed; return whether."""
@@ -101,38 +146,81 @@ class Engine:
         known = columns >= 0
         x[:, columns[known]] = frame.values[keep][:, known]
         day_ms = self._periods.day_ms(frame.start_ms)
-        period = self._periods.name(frame.start_ms)
         under_way = self.labels.under_way(entities, frame.start_ms, frame.end_ms)
         residuals = self.unusual.step(rows, x, day_ms, ~under_way)
         self._sequences(rows, x, residuals)
         self.last_scores = residuals.score
         vector = features(residuals, self.unusual.seen[rows])
-        self.ring.mature(lane, frame.end_ms)
-        z = self.ring.bank.logits(period, vector.astype(float))
-        champion = self.ring.bank.champion(period)
-        own = champion != POOLED
-        cell = self.ring.bank.cells[champion]
-        p, within = cell.probabilities(z[int(own)])
+        over = self.superimposed.step(rows, x, frame.start_ms, day_ms, under_way)
+        for entry, y in self.ring.mature(lane, frame.end_ms):
+            self.risk_budget.learn(entry.rows, entry.p, entry.start_ms, np.isfinite(entry.p) & (y == 0).all(1))
+        parts = [self._part(*part, rows, vector, over) for part in self._parts(entities, rows, frame.start_ms)]
+        within = np.zeros((len(rows), len(self.settings.horizons_ms)))
+        trained = np.zeros(len(rows), bool)
+        for part in parts:
+            within[part.at], trained[part.at] = part.within, part.cell.trained
         risk = within[:, self.settings.middle]
-        flag = self._flags(rows, residuals, risk, frame, ~under_way, trained=cell.trained)
-        self.ring.add(
-            Entry(
-                self.ring.next_number,
-                lane,
-                frame.start_ms,
-                frame.end_ms,
-                period,
-                entities,
-                vector,
-                z.astype(np.float32),
-                flag,
+        flag = self._flags(rows, residuals, risk, frame, ~under_way, trained)
+        said = np.where(trained & residuals.ready, risk, np.nan).astype(np.float32)
+        for part in parts:
+            at = part.at
+            self.ring.add(
+                Entry(
+                    self.ring.next_number,
+                    lane,
+                    frame.start_ms,
+                    frame.end_ms,
+                    part.group,
+                    part.period,
+                    [entities[i] for i in at.tolist()],
+                    rows[at],
+                    vector[at],
+                    over[at],
+                    part.z.astype(np.float32),
+                    flag[at],
+                    said[at],
+                    residuals.score[at].astype(np.float32),
+                )
             )
-        )
-        self.signatures.learn(entities, frame, vector, self.labels)
+        self.signatures.step(self.labels, self.ring.entries, frame.end_ms)
         self.counters.windows += len(rows)
         self.counters.flags += int(flag.sum())
-        explainer = Explainer(self, frame, residuals, vector, p, cell, f"{self.rollup}.{champion}.logistic")
-        return explainer.verdicts(entities, period, within, flag, version)
+        return Explainer(self, frame, residuals, vector, parts).verdicts(entities, within, flag, version)
+
+    def _parts(self, entities: list[str], rows: np.ndarray, start_ms: int) -> list[tuple[str, str, np.ndarray]]:
+        """Return (group, period, which of the entities): a model each."""
+        moment, groups = self._periods.at(start_ms), self.settings.groups
+        if not moment.some and not groups and int(rows.max()) < ENTITIES_MAX:
+            return [(REST, moment.rest, np.arange(len(entities)))]
+        found: dict[tuple[str, str, bool], list[int]] = {}
+        for i, entity in enumerate(entities):
+            key = groups.of(entity), moment.of(entity), bool(rows[i] < ENTITIES_MAX)
+            found.setdefault(key, []).append(i)
+        return [(group, period, np.array(at, np.intp)) for (group, period, _), at in found.items()]
+
+    def _part(
+        self, group: str, period: str, at: np.ndarray, rows: np.ndarray, vector: np.ndarray, over: np.ndarray
+    ) -> Part:
+        seen, z = self.ring.close(group, period, rows[at], vector[at], over[at])
+        bank = self.ring.banks[group]
+        candidate = self.champion(group, period)
+        if np.isnan(z[bank.candidates.index(candidate)]).any():  # it needs a past that these entities have not
+            candidate = bank.candidates[0]
+        cell = bank.of(period, candidate)
+        p, within = cell.probabilities(z[bank.candidates.index(candidate)])
+        scope = POOLED if candidate.startswith(POOLED) else period
+        return Part(group, period, at, seen, z, cell, p, within, model_id(self.rollup, scope, cell.kind, group))
+
+    def champion(self, group: str, period: str) -> str:
+        """Return which candidate (see ``contest``) answers: the one pinned, else the one that ranks best."""
+        bank = self.ring.banks[group]
+        for key in ((group, period), (group, "*")):
+            if key in self._pins and self._pins[key].candidate in bank.candidates:
+                return self._pins[key].candidate
+        return bank.contests[period].champion
+
+    def pinned(self, group: str, period: str) -> bool:
+        return any(self._pins[key].candidate for key in ((group, period), (group, "*")) if key in self._pins)
 
     def _sequences(self, rows: np.ndarray, x: np.ndarray, residuals: Residuals) -> None:
         """Where an entity has few metrics, how rare their last sequences are says more than how far off they are."""
@@ -157,6 +245,7 @@ class Engine:
         if len(last) < n:
             last = self._last_start = np.concatenate([last, np.full(n - len(last), -(2**62), np.int64)])
         self.unusual.grow(n, len(self.metrics))
+        self.superimposed.grow(n, len(self.metrics))
         self.budget.grow(n)
         self.risk_budget.grow(n)
         rows = np.array([self.entities[e] for e in frame.entities], np.intp)
@@ -174,67 +263,17 @@ class Engine:
         risk: np.ndarray,
         frame: Frame,
         normal: np.ndarray,
-        *,
-        trained: bool,
+        trained: np.ndarray,
     ) -> np.ndarray:
+        share = SHARE if trained.any() else 0.0
+        self.budget.alarms_per_day = (1 - share) * self.settings.alarms_per_day
         flag = residuals.ready & self.budget.passes(rows, residuals.score)
         self.budget.learn(rows, residuals.score, frame.start_ms, normal & residuals.ready)
-        if trained:
-            flag |= residuals.ready & self.risk_budget.passes(rows, risk)
-            self.risk_budget.learn(rows, risk, frame.start_ms, normal & residuals.ready)
-        return flag
+        return flag | (trained & residuals.ready & self.risk_budget.passes(rows, risk))
 
     def model_cards(self) -> list[dict[str, Any]]:
         """Return what ``GET /api/v1/models/{id}`` shows of each model, JSON-ready."""
-        leads = self._lead_times()
-        incidents = len({i for those in self.labels.starts().items() for i in [(those[0], s) for s in those[1]]})
-        out = []
-        for period, cell in sorted(self.ring.bank.cells.items()):
-            figures = cell.figures
-            out.append(
-                {
-                    "id": f"{self.rollup}.{period}.logistic",
-                    "rollup": self.rollup,
-                    "period": period,
-                    "kind": "logistic",
-                    "champion": period == POOLED or self.ring.bank.champion(period) == period,
-                    "horizon_s": self.settings.horizons_ms[self.settings.middle] // 1000,
-                    "windows": figures.windows,
-                    "windows_positive": figures.positives,
-                    "incidents": incidents,
-                    "relearned": self.ring.relearned,
-                    "roc_auc": figures.roc_auc(),
-                    "average_precision": figures.average_precision(),
-                    "brier": figures.brier(),
-                    "calibration_error": figures.calibration_error(),
-                    "roc_auc_pooled": cell.pooled.roc_auc(),
-                    "ahead": {"windows": cell.ahead.windows, "roc_auc": cell.ahead.roc_auc()},
-                    "lead_time": leads,
-                    "roc_curve": figures.roc_curve(),
-                    "calibration_curve": figures.calibration_curve(),
-                }
-            )
-        return out
-
-    def _lead_times(self) -> dict[str, Any]:
-        """Of the incidents that began within the ring: how many were flagged within the middle horizon before."""
-        span_ms = self.settings.horizons_ms[self.settings.middle]
-        oldest = min((entry.start_ms for entry in self.ring.entries), default=0)
-        leads, count = [], 0
-        flagged: dict[str, list[int]] = {}
-        for entry in self.ring.entries:
-            for i in np.flatnonzero(entry.flag).tolist():
-                flagged.setdefault(entry.entities[i], []).append(entry.end_ms)
-        for entity, starts in self.labels.starts().items():
-            for start_ms in starts:
-                if start_ms < oldest:
-                    continue
-                count += 1
-                before = [end for end in flagged.get(entity, []) if start_ms - span_ms <= end <= start_ms]
-                if before:
-                    leads.append((start_ms - min(before)) / 1000)
-        median = float(np.median(leads)) if leads else None
-        return {"incidents": count, "warned": len(leads), "median_s": median}
+        return cards_of(self)
 
     def state(self) -> dict[str, Any]:
         """Return everything but the ring's entries."""
@@ -247,6 +286,8 @@ class Engine:
             "unusual": self.unusual.state(),
             "budget": self.budget.state(),
             "risk_budget": self.risk_budget.state(),
+            "pins": msgspec.to_builtins(list(self._pins.values())),
+            "superimposed": self.superimposed.state(),
             "signatures": self.signatures.state(),
             "sequences": self.sequences.state(),
             "ring": self.ring.state(),
@@ -262,9 +303,12 @@ class Engine:
         for name in ("budget", "risk_budget"):
             for key, value in state[name].items():
                 setattr(getattr(self, name), key, value)
+        for pin in msgspec.convert(state["pins"], list[Pin]):
+            self.pin(pin)
+        self.superimposed.restore(state["superimposed"])
         self.signatures.restore(state["signatures"])
         self.sequences.restore(state["sequences"])
-        self.ring.restore(state["ring"], entries, 1 + len(self.settings.horizons_ms), 1 + self.settings.middle)
+        self.ring.restore(state["ring"], entries)
 
 
 def pack_entries(entries: list[Entry]) -> dict[str, Any]:

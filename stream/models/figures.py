@@ -31,6 +31,11 @@ class Figures:
         np.add.at(self.probability, cell, amount * p)
         self.squares += amount * float(((p - label) ** 2).sum())
 
+    def fade(self, factor: float) -> None:
+        """Make everything so far count less."""
+        self.counts, self.probability = self.counts * factor, self.probability * factor
+        self.squares *= factor
+
     @property
     def windows(self) -> int:
         return int(self.counts.sum())
@@ -91,3 +96,7 @@ class Figures:
 
     def state(self) -> dict[str, Any]:
         return {"counts": self.counts, "squares": self.squares, "probability": self.probability}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.counts, self.probability = state["counts"].copy(), state["probability"].copy()
+        self.squares = state["squares"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -16,8 +17,8 @@ _WANT = 'want name with from and to (2026-11-27), or with days (["fri"]), start 
 
 class Periods:
     """``ranges``: tables of ``name`` with ``from`` and ``to`` (first and last day), or with ``days`` (``["fri"]``),
-    ``start`` and ``end`` (weekly), all local to ``timezone``. The first that holds a moment names its period. Raises
-    ValueError saying which table is wrong.
+    ``start`` and ``end`` (weekly), all local to ``timezone``; with ``entities``, of those alone. The first that holds a
+    moment names its period. Raises ValueError saying which table is wrong.
     """
 
     def __init__(self, timezone: str = "UTC", country: str | None = None, ranges: Iterable[Any] = ()) -> None:
@@ -35,15 +36,41 @@ class Periods:
         at = self.local(at_ms)
         return ((at.hour * 60 + at.minute) * 60 + at.second) * 1000
 
-    def name(self, at_ms: int) -> str:
+    def name(self, at_ms: int, entity: str | None = None) -> str:
+        """Return the period of a moment for an entity; None: for one that no range picks out by name."""
+        return self.at(at_ms).of(entity)
+
+    def at(self, at_ms: int) -> Moment:
+        """Return the periods of a moment: those of some entities only, then that of all others."""
         now = self.local(at_ms)
         day = now.date()
+        some: list[tuple[tuple[str, ...], str]] = []
         for named in self.ranges:
             if named.holds(now):
-                return named.name
-        if day in self._holidays:
-            return "holiday"
-        return "weekend" if day.weekday() >= 5 else "normal"
+                if not named.entities:
+                    return Moment(tuple(some), named.name)
+                some.append((named.entities, named.name))
+        rest = "holiday" if day in self._holidays else "weekend" if day.weekday() >= 5 else "normal"
+        return Moment(tuple(some), rest)
+
+    def names(self) -> list[str]:
+        """Return every period there can be."""
+        known = {"normal", "weekend", *(named.name for named in self.ranges)}
+        return sorted(known | ({"holiday"} if self.country else set()))
+
+
+class Moment(NamedTuple):
+    """``some`` : (patterns of entities, period), the first that matches; ``rest`` : the period of all others."""
+
+    some: tuple[tuple[tuple[str, ...], str], ...]
+    rest: str
+
+    def of(self, entity: str | None) -> str:
+        if entity is not None:
+            for patterns, name in self.some:
+                if any(fnmatchcase(entity, pattern) for pattern in patterns):
+                    return name
+        return self.rest
 
 
 class _Named(NamedTuple):
@@ -55,6 +82,7 @@ class _Named(NamedTuple):
     days: tuple[int, ...] = ()
     start_minute: int = 0
     end_minute: int = 0
+    entities: tuple[str, ...] = ()  # patterns; none: all
 
     def holds(self, now: datetime) -> bool:
         if not self.days:
@@ -72,14 +100,18 @@ def _range(number: int, given: Mapping[str, Any]) -> _Named:
     name = given.get("name")
     if not isinstance(name, str) or not name or name == POOLED:
         raise ValueError(f"{where}: want a name, other than {POOLED!r}")
+    entities = given.get("entities", [])
+    if not isinstance(entities, list) or not all(isinstance(e, str) and e for e in entities):
+        raise ValueError(f'{where}: want entities as a list of names, * allowed, such as ["shop-*"]')
+    patterns = tuple(e.replace("[", "[[]") for e in entities)
+    keys = set(given) - {"entities"}
     try:
-        if set(given) == {"name", "from", "to"}:
-            return _Named(name, _day(given["from"]), _day(given["to"]))
-        if {"name", "days"} <= set(given) <= {"name", "days", "start", "end"}:
+        if keys == {"name", "from", "to"}:
+            return _Named(name, _day(given["from"]), _day(given["to"]), entities=patterns)
+        if {"name", "days"} <= keys <= {"name", "days", "start", "end"}:
             days = tuple(_DAYS.index(day) for day in given["days"])
-            return _Named(
-                name, days=days, start_minute=_minute(given, "start", 0), end_minute=_minute(given, "end", 1440)
-            )
+            start, end = _minute(given, "start", 0), _minute(given, "end", 1440)
+            return _Named(name, days=days, start_minute=start, end_minute=end, entities=patterns)
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{where}: {error}; {_WANT}") from error
     raise ValueError(f"{where}: got {', '.join(sorted(given))}; {_WANT}")

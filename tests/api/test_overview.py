@@ -5,7 +5,7 @@ import time
 import httpx
 import pytest
 
-from bench.site import HOSTS, Site, write_history
+from bench.shop import HOSTS, Site, write_history
 from tests.running import eventually, start, stop
 
 

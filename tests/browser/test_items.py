@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bench.site import HOSTS, METRICS, Site, Writer, write_history
+from bench.shop import HOSTS, METRICS, Site, Writer, write_history
 from tests.browser.test_page import HERE
 from tests.running import eventually, start, stop, tool
 

@@ -46,9 +46,18 @@ def test_the_first_that_holds_a_moment_names_it(local, name):
         ({"name": "x", "days": ["caturday"]}, "table 1"),
         ({"name": "x", "days": ["fri"], "start": "25:00"}, "25:00 is no time of day"),
         ({"name": "x"}, "got name"),
+        ({"name": "x", "days": ["fri"], "entities": "shop-*"}, "table 1.*want entities as a list"),
         ({"name": "pooled", "days": ["fri"]}, "other than 'pooled'"),
     ],
 )
 def test_a_bad_table_is_refused(table, says):
     with pytest.raises(ValueError, match=says):
         Periods("UTC", None, [table])
+
+
+def test_a_range_of_some_entities_is_theirs_alone():
+    periods = Periods("UTC", None, [{"name": "sale", "from": "2026-11-27", "to": "2026-11-28", "entities": ["shop-*"]}])
+    friday, saturday = (int(datetime(2026, 11, day, 12, tzinfo=ZoneInfo("UTC")).timestamp() * 1000) for day in (27, 28))
+    assert [periods.name(friday, e) for e in ("shop-1", "db-1", None)] == ["sale", "normal", "normal"]
+    assert [periods.name(saturday, e) for e in ("shop-1", "db-1")] == ["sale", "weekend"]
+    assert periods.names() == ["normal", "sale", "weekend"]

@@ -1,0 +1,167 @@
+"""Today laid over the same time a day, a week and a month ago, and how that has changed in the last hours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stream.features.vector import squeeze
+from stream.models.base import grown
+
+DAY_MS = 86_400_000
+BINS = 24  # a day; between their middles, references are interpolated
+DAYS = 29
+# Days ago that are looked at for each, in this order: the first that is known and held no incident of the entity.
+REFERENCES = ((1, 2, 3), (7, 14, 21), (28, 21, 14))
+CHANNELS = ("day", "week", "month", "excess")
+BYTES_MAX = 96 << 20  # of the references; entities beyond, by order of appearance, have none
+SETTLE = 30  # windows after which the scale of a series is fixed
+LEVEL_MS = 4 * 3_600_000
+SCALE_MS = 4 * DAY_MS
+CLIP = 20.0
+_FIELDS = ("count", "unit", "level", "level_reference", "spread", "spread_excess")
+
+
+class Superimposed:
+    """A series' values on a logarithmic scale (arsinh, in units of a fifth of its first windows' mean size), their
+    hourly means of the last four weeks, and how far off them it usually is."""
+
+    def __init__(self, window_ms: int) -> None:
+        self.window_ms = window_ms
+        for name in _FIELDS:
+            setattr(self, name, np.zeros((0, 0)))
+        self.count: np.ndarray
+        self.unit: np.ndarray
+        self.means = np.full((DAYS, BINS, 0, 0), np.nan, np.float16)
+        self.day = np.full((DAYS, 0), -1, np.int32)  # which day each slot holds, an entity
+        self.held = np.zeros((DAYS, 0), bool)  # whether that day held an incident
+        self.filled = np.zeros(0, np.int32)  # windows in the newest bin
+        self.newest = np.full(0, -1, np.int64)
+
+    def grow(self, entities: int, metrics: int) -> None:
+        if self.count.shape != (entities, metrics):
+            for name in _FIELDS:
+                setattr(self, name, grown(getattr(self, name), (entities, metrics), 0.0))
+        kept = min(entities, BYTES_MAX // (DAYS * BINS * 2 * max(metrics, 1)))
+        kept = max(kept, self.means.shape[2])
+        if self.means.shape[2:] != (kept, metrics):
+            self.means = grown(self.means, (DAYS, BINS, kept, metrics), np.nan)
+            self.day = grown(self.day, (DAYS, kept), -1)
+            self.held = grown(self.held, (DAYS, kept), False)
+            self.filled, self.newest = grown(self.filled, (kept,), 0), grown(self.newest, (kept,), -1)
+
+    def incident(self, row: int, first_day: int, last_day: int) -> None:
+        """Leave an entity's days out as references: they held an incident."""
+        if row < self.day.shape[1]:
+            self.held[:, row] |= (self.day[:, row] >= first_day) & (self.day[:, row] <= last_day)
+
+    def step(self, rows: np.ndarray, x: np.ndarray, start_ms: int, day_ms: int, failing: np.ndarray) -> np.ndarray:
+        """Return float16[n, metrics * 4] of the window's values x[n, metrics], then learn them.
+
+        A metric's four: how far it is from a day, a week, a month ago, in units of what is usual; and how much further
+        than in the last hours. 0 where unknown. failing : bool[n], entities of which nothing is learned as usual.
+        """
+        there = np.isfinite(x)
+        own = {name: getattr(self, name)[rows] for name in _FIELDS}
+        count, unit = own["count"], own["unit"]
+        settled = there & (count >= SETTLE)
+        value = np.arcsinh(np.where(there, x, 0.0) / np.where(unit > 0, unit, 1.0))
+        reference = self._references(rows, start_ms - day_ms, day_ms, x.shape[1])  # [3, n, metrics]
+        known = np.isfinite(reference) & settled
+        off = np.where(known, value - np.nan_to_num(reference), 0.0)
+        times = known.sum(0)
+        mean = np.where(known, np.nan_to_num(reference), 0.0).sum(0) / np.maximum(times, 1)
+        fresh = settled & (count < 2 * SETTLE)
+        level = np.where(settled & (count == SETTLE), value, own["level"])
+        # A reference that comes up, or goes, is no change of the series: only how it moves since counts.
+        expected = np.where(times > 0, mean, own["level_reference"])
+        level_reference = np.where((own["level_reference"] == 0) & (times > 0), mean, own["level_reference"])
+        excess = np.where(settled, (value - level) - (expected - level_reference), 0.0)
+        scale, scale_excess = own["spread"] + 0.01, own["spread_excess"] + 0.01
+        out = np.zeros((*x.shape, len(CHANNELS)))
+        for channel in range(3):
+            out[:, :, channel] = np.where(known[channel], off[channel] / scale, 0.0)
+        out[:, :, 3] = np.where(fresh, 0.0, excess / scale_excess)
+
+        learn = settled & ~failing[:, None]
+        rate = _rate(self.window_ms, SCALE_MS)
+        nearest = np.where(times > 0, np.abs(np.where(known, off, np.inf)).min(0), 0.0)
+        pace = np.maximum(rate, 1 / np.maximum(count - SETTLE + 1, 1))
+        step_spread = np.minimum(nearest, 6 * own["spread"] + 0.05)
+        step_excess = np.minimum(np.abs(excess), 6 * own["spread_excess"] + 0.05)
+        drift = _rate(self.window_ms, LEVEL_MS)
+        further, wider = learn & (times > 0), learn & ~fresh
+        new = {
+            "count": count + there,
+            "unit": _unit(count, unit, np.abs(np.where(there, x, 0.0)), there),
+            "level": np.where(learn, level + drift * (value - level), level),
+            "level_reference": level_reference + np.where(learn, drift * (expected - level_reference), 0.0),
+            "spread": own["spread"] + np.where(further, pace * (step_spread - own["spread"]), 0.0),
+            "spread_excess": own["spread_excess"] + np.where(wider, pace * (step_excess - own["spread_excess"]), 0.0),
+        }
+        for name in _FIELDS:
+            getattr(self, name)[rows] = new[name]
+        self._keep(rows, np.where(settled, value, np.nan), start_ms - day_ms, day_ms, failing)
+        return squeeze(np.clip(out, -CLIP, CLIP)).reshape(len(x), -1).astype(np.float16)
+
+    def _references(self, rows: np.ndarray, midnight_ms: int, day_ms: int, metrics: int) -> np.ndarray:
+        today = round(midnight_ms / DAY_MS)
+        at = day_ms / DAY_MS * BINS - 0.5
+        low, share = int(np.floor(at)), at - np.floor(at)
+        out = np.full((len(REFERENCES), len(rows), metrics), np.nan)
+        known = np.flatnonzero(rows < self.day.shape[1])
+        of = rows[known]
+        for i, choices in enumerate(REFERENCES):
+            for ago in reversed(choices):
+                slot = (today - ago) % DAYS
+                good = (self.day[slot, of] == today - ago) & ~self.held[slot, of]
+                found = self._between(of[good], today - ago, low, share)
+                out[i, known[good]] = np.where(np.isfinite(found), found, out[i, known[good]])
+        return out
+
+    def _between(self, rows: np.ndarray, day: int, low: int, share: float) -> np.ndarray:
+        parts = []
+        for bin_ in (low, low + 1):
+            that, slot = day + bin_ // BINS, (day + bin_ // BINS) % DAYS
+            values = self.means[slot, bin_ % BINS][rows].astype(float)
+            parts.append(np.where((self.day[slot, rows] == that)[:, None], values, np.nan))
+        first, second = parts
+        both = (1 - share) * first + share * second
+        return np.where(np.isfinite(both), both, np.where(np.isfinite(first), first, second))
+
+    def _keep(self, rows: np.ndarray, value: np.ndarray, midnight_ms: int, day_ms: int, failing: np.ndarray) -> None:
+        today, bin_ = round(midnight_ms / DAY_MS), day_ms * BINS // DAY_MS
+        slot, known = today % DAYS, rows < self.day.shape[1]
+        of, value = rows[known], value[known]
+        new = of[self.day[slot, of] != today]
+        self.means[slot, :, new] = np.nan
+        self.day[slot, new], self.held[slot, new] = today, False
+        self.held[slot, of] |= failing[known]
+        began = self.newest[of] != today * BINS + bin_
+        self.filled[of] = np.where(began, 1, self.filled[of] + 1)
+        self.newest[of] = today * BINS + bin_
+        mean = self.means[slot, bin_][of].astype(float)
+        moved = mean + (value - mean) / self.filled[of][:, None]
+        moved = np.where(np.isfinite(mean), np.where(np.isfinite(value), moved, mean), value)
+        self.means[slot, bin_, of] = moved
+
+    def state(self) -> dict[str, Any]:
+        names = (*_FIELDS, "means", "day", "held", "filled", "newest")
+        return {name: getattr(self, name) for name in names}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value.copy())
+
+
+def _unit(count: np.ndarray, unit: np.ndarray, size: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """A fifth of the mean size of the first windows; 1 where those were all 0."""
+    moved = unit + (0.2 * size - unit) / (count + 1)
+    last = there & (count == SETTLE - 1)
+    moved = np.where(last & (moved <= 0), 1.0, moved)
+    return np.where(there & (count < SETTLE), moved, unit)
+
+
+def _rate(window_ms: int, span_ms: int) -> float:
+    return float(1 - np.exp(-window_ms / max(span_ms, 5 * window_ms)))

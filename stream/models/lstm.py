@@ -51,6 +51,7 @@ class Lstm:
         self.weights = begin(heads)
         self._training: Future[Weights] | None = None
         self._trained_ms = 0
+        self._news = False  # whether windows before or in an incident were taken in since the last training
         self.trainings = 0
 
     def logits(self, seen: Seen) -> np.ndarray:
@@ -67,7 +68,8 @@ class Lstm:
         n, length, metrics, channels = block.seen.past.shape
         # A metric after the other, so that new metrics only append.
         flat = block.seen.past.transpose(0, 2, 1, 3).reshape(n, metrics * length * channels)
-        self.sample.add(flat, block, self._middle, borrowed=borrowed)
+        if self.sample.add(flat, block, self._middle, borrowed=borrowed):
+            self._news |= bool((block.y == 1).any())
 
     def borrow(self, block: Learned) -> None:
         self.learn(block, borrowed=True)
@@ -77,7 +79,8 @@ class Lstm:
             self._trained_ms = at_ms
             self._take()
             labelled = int(((self.sample.stratum == NEAR) | (self.sample.stratum == UNDER_WAY)).sum())
-            if labelled >= LABELLED_MIN and not absent():
+            if self._news and labelled >= LABELLED_MIN and not absent():
+                self._news = False
                 metrics = self.sample.x.shape[1] // (LENGTH * len(CHANNELS))
                 past = self.sample.x.reshape(-1, metrics, LENGTH, len(CHANNELS)).transpose(0, 2, 1, 3)
                 given = (fitted(self.weights, metrics), inputs(past), self.sample.y, self.trainings)
@@ -93,11 +96,11 @@ class Lstm:
     def state(self) -> dict[str, Any]:
         following = self._training.result() if self._training is not None else None
         out = {"sample": self.sample.state(), "weights": self.weights, "following": following}
-        return out | {"trained_ms": self._trained_ms, "trainings": self.trainings}
+        return out | {"trained_ms": self._trained_ms, "trainings": self.trainings, "news": self._news}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.sample, self.weights = Reservoir.of(state["sample"]), dict(state["weights"])
-        self._trained_ms, self.trainings = state["trained_ms"], state["trainings"]
+        self._trained_ms, self.trainings, self._news = (state[k] for k in ("trained_ms", "trainings", "news"))
         self._training = None
         if state["following"] is not None:
             self._training = Future()

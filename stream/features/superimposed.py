@@ -14,6 +14,7 @@ BINS = 24  # a day; between their middles, references are interpolated
 DAYS = 29
 # Days ago that are looked at for each, in this order: the first that is known and held no incident of the entity.
 REFERENCES = ((1, 2, 3), (7, 14, 21), (28, 21, 14))
+_AGO = sorted({ago for choices in REFERENCES for ago in choices})
 CHANNELS = ("day", "week", "month", "excess")
 BYTES_MAX = 96 << 20  # of the references; entities beyond, by order of appearance, have none
 SETTLE = 30  # windows after which the scale of a series is fixed
@@ -112,23 +113,26 @@ class Superimposed:
         out = np.full((len(REFERENCES), len(rows), metrics), np.nan)
         known = np.flatnonzero(rows < self.day.shape[1])
         of = rows[known]
+        days = today - np.array(_AGO)
+        good = (self.day[days[:, None] % DAYS, of] == days[:, None]) & ~self.held[days[:, None] % DAYS, of]
+        if not good.any():
+            return out
+        ends = [self._bins(days + bin_ // BINS, bin_ % BINS, of) for bin_ in (low, low + 1)]
+        both = (1 - share) * ends[0] + share * ends[1]
+        both = np.where(np.isfinite(both), both, np.where(np.isfinite(ends[0]), ends[0], ends[1]))
+        both[~good] = np.nan
         for i, choices in enumerate(REFERENCES):
-            for ago in reversed(choices):
-                slot = (today - ago) % DAYS
-                good = (self.day[slot, of] == today - ago) & ~self.held[slot, of]
-                found = self._between(of[good], today - ago, low, share)
-                out[i, known[good]] = np.where(np.isfinite(found), found, out[i, known[good]])
+            best = np.full(both.shape[1:], np.nan)
+            for ago in choices:
+                best = np.where(np.isfinite(best), best, both[_AGO.index(ago)])
+            out[i, known] = best
         return out
 
-    def _between(self, rows: np.ndarray, day: int, low: int, share: float) -> np.ndarray:
-        parts = []
-        for bin_ in (low, low + 1):
-            that, slot = day + bin_ // BINS, (day + bin_ // BINS) % DAYS
-            values = self.means[slot, bin_ % BINS][rows].astype(float)
-            parts.append(np.where((self.day[slot, rows] == that)[:, None], values, np.nan))
-        first, second = parts
-        both = (1 - share) * first + share * second
-        return np.where(np.isfinite(both), both, np.where(np.isfinite(first), first, second))
+    def _bins(self, days: np.ndarray, bin_: int, rows: np.ndarray) -> np.ndarray:
+        """Return float64[days, n, metrics], NaN where a day is not kept any more."""
+        slots = days[:, None] % DAYS
+        values = self.means[slots, bin_, rows].astype(float)
+        return np.where((self.day[slots, rows] == days[:, None])[:, :, None], values, np.nan)
 
     def _keep(self, rows: np.ndarray, value: np.ndarray, midnight_ms: int, day_ms: int, failing: np.ndarray) -> None:
         today, bin_ = round(midnight_ms / DAY_MS), day_ms * BINS // DAY_MS

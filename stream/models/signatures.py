@@ -61,13 +61,11 @@ class Signatures:
             self._open[incident.id] = until
 
     def step(self, labels: Labels, entries: deque[Entry], now_ms: int) -> None:
-        """Look again at the incidents that are open or ended just now."""
-        for incident_id, until in list(self._open.items()):
-            if incident_id not in labels.incidents or now_ms >= until:
-                del self._open[incident_id]
-            if incident_id in labels.incidents:
-                newest = _since(entries, labels.incidents[incident_id].start_ms - BEFORE_MS)
-                self._look(labels.incidents[incident_id], newest)
+        """Look at the incidents that ended SETTLED_MS ago, or are open for OPEN_MS."""
+        for incident_id in [name for name, until in self._open.items() if now_ms >= until]:
+            del self._open[incident_id]
+            if incident := labels.incidents.get(incident_id):
+                self._look(incident, _since(entries, incident.start_ms - BEFORE_MS))
 
     def _look(self, incident: Incident, entries: Iterable[Entry]) -> None:
         end_ms = 2**62 if incident.end_ms is None else incident.end_ms

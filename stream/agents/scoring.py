@@ -28,7 +28,7 @@ from store.verdicts import VerdictTable
 from stream.features.frame import frames_from_message
 from stream.models.base import pack, unpack
 from stream.models.contest import words
-from stream.models.engine import Engine, pack_entries, unpack_entries
+from stream.models.engine import FORMAT, Engine, pack_entries, unpack_entries
 from stream.models.stored import StoredWindows
 from stream.settings import StreamSettings
 from stream.window.spec import parse_rollup
@@ -70,8 +70,11 @@ class PartitionScorer:
             engine = Engine(name, spec.size_ms, spec.hop_ms, self._settings.engine, self._settings.periods)
             self._seen[name] = 0
             self._stored[name] = StoredWindows()
-            if name in saved:
-                state = unpack(bytes(cramjam.zstd.decompress(saved[name].body)))
+            state = unpack(bytes(cramjam.zstd.decompress(saved[name].body))) if name in saved else None
+            if state is not None and state.get("format") != FORMAT:
+                logger.warning("models of %s begin anew: their snapshot is of an earlier release", name)
+                self._seen[name] = saved[name].resume_offset
+            elif state is not None:
                 self._stored[name] = StoredWindows.of(state)
                 entries = []
                 for lineage, first, until in self._stored[name].parts:

@@ -105,7 +105,7 @@ class Bank:
         self.contests[period].add(shown, ahead, either, y[:, m], at_ms)
         self.contests[POOLED].add(shown[: len(self.kinds)], ahead[: len(self.kinds)], either, y[:, m], at_ms)
         for i, name in enumerate(self.candidates):
-            self.of(period, name).learn(block, z[i])
+            self.of(period, name).learn(block._replace(risk=shown[i]), z[i])
         rare = np.flatnonzero((y == 1).any(1))
         if len(rare) and block.seen.has_past:
             lent = block.some(rare)

@@ -35,16 +35,18 @@ class Seen:
 
 class Learned(NamedTuple):
     """Windows whose labels are known, oldest first: ``y`` float64[n, heads] of 0 and 1, NaN: no label for this head;
-    ``number`` int64[n], of the window in the stream; ``at_ms`` int64[n], its end."""
+    ``number`` int64[n], of the window in the stream; ``at_ms`` int64[n], its end; ``risk`` float64[n], the model's own
+    ``p_incident`` at the close."""
 
     seen: Seen
     y: np.ndarray
     number: np.ndarray
     at_ms: np.ndarray
+    risk: np.ndarray
 
     def some(self, rows: np.ndarray) -> Learned:
         seen = Seen(self.seen.x[rows], self.seen.past[rows])
-        return Learned(seen, self.y[rows], self.number[rows], self.at_ms[rows])
+        return Learned(seen, self.y[rows], self.number[rows], self.at_ms[rows], self.risk[rows])
 
 
 class Kind(Protocol):

@@ -12,7 +12,7 @@ from stream.models.figures import Figures
 WINDOWS_MIN = 500
 POSITIVES_MIN = 20
 MARGIN = 0.005
-SPAN_MS = 14 * 86_400_000  # what lies so much longer back counts e times less
+SPAN_MS = 4 * 86_400_000  # what lies so much longer back counts e times less
 CHANGES_MAX = 50
 
 

@@ -31,6 +31,7 @@ from stream.models.threshold import Budget
 from stream.models.unusual import Residuals, Unusual
 
 METRICS_MAX = 4000
+FORMAT = 2  # of a snapshot; one of another format cannot be restored
 
 
 @dataclass(frozen=True)
@@ -278,6 +279,7 @@ class Engine:
     def state(self) -> dict[str, Any]:
         """Return everything but the ring's entries."""
         return {
+            "format": FORMAT,
             "entities": list(self.entities),
             "metrics": list(self.metrics),
             "last_start": self._last_start,

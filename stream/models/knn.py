@@ -14,7 +14,7 @@ from stream.models.reservoir import NEAR, NORMAL, UNDER_WAY, Reservoir
 
 NEIGHBOURS = 25
 TELLING = 32  # so many features count, those that tell windows before and in an incident from others best
-LABELLED_MIN = 20
+LABELLED_MIN = 60  # some incidents' worth
 PLACE_EVERY_MS = 1_800_000
 PRIOR = -5.0
 SHAPES = 4
@@ -84,7 +84,7 @@ class Knn:
         ratio = np.zeros(x.shape[1])
         for label in (NEAR, UNDER_WAY):
             of = x[stratum == label]
-            if len(of) >= LABELLED_MIN // 2:
+            if len(of) >= LABELLED_MIN // 4:
                 shift = np.abs(of - centre).mean(0) - np.abs(normal - centre).mean(0)
                 ratio = np.maximum(ratio, np.maximum(shift, 0) ** 2 / (spread + of.var(0)))
         best = np.sort(np.argsort(-ratio, kind="stable")[:TELLING])

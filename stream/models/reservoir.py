@@ -10,6 +10,7 @@ from stream.models.base import Learned, wide
 
 NORMAL, FAR, NEAR, UNDER_WAY = range(4)
 SIZES = (512, 128, 384, 160)
+HARD = 100.0
 SPAN_MS = 21 * 86_400_000  # a window so much older is e times less likely to be kept
 
 
@@ -39,6 +40,8 @@ class Reservoir:
             stratum[stratum == NORMAL] = -1
         stratum[np.isnan(y[:, near]) & (stratum != UNDER_WAY)] = -1
         key = np.log(-np.log(_uniform(block.number))) - block.at_ms / SPAN_MS
+        # False alarms teach most: what is normal and looked like an incident is kept the likelier.
+        key -= np.where(stratum == NORMAL, np.log1p(HARD * np.nan_to_num(block.risk)), 0.0)
         worst = np.full(4, np.inf)
         for s in range(4):
             kept = self.key[self.stratum == s]

@@ -6,7 +6,7 @@ import numpy as np
 
 from stream.models.threshold import Budget
 
-SPAN_MS = 14 * 86_400_000
+SPAN_MS = 5 * 86_400_000
 SHARE = 0.75  # of the budget of false alarms, once something was learned; the rest is left to ``anomaly_score``
 
 

@@ -33,7 +33,7 @@ def windows(n, seed, first=0, rows=6, metrics=METRICS):
         past[..., -1] = kept * np.where(y[:, 1, None, None] == 1, sign, wander)
         x = rng.normal(0, 1, (rows, 4 + 3 * metrics)).astype(np.float16)
         seen = Seen(x, past.astype(np.float16))
-        yield Learned(seen, y, np.full(rows, number), np.full(rows, number * 10 * MINUTE))
+        yield Learned(seen, y, np.full(rows, number), np.full(rows, number * 10 * MINUTE), np.full(rows, np.nan))
 
 
 def taught(kind, blocks):
@@ -137,10 +137,10 @@ def test_a_reservoir_keeps_rare_labels_and_is_the_same_in_any_blocks():
     number, at = np.arange(n) // 4, np.arange(n) // 4 * MINUTE
     whole, parts = Reservoir(3, HEADS), Reservoir(3, HEADS)
     nothing = Seen(x[:0], x[:0])
-    whole.add(x, Learned(nothing, y, number, at), MIDDLE)
+    whole.add(x, Learned(nothing, y, number, at, np.zeros(n)), MIDDLE)
     for low in range(0, n, 400):
         part = slice(low, low + 400)
-        parts.add(x[part], Learned(nothing, y[part], number[part], at[part]), MIDDLE)
+        parts.add(x[part], Learned(nothing, y[part], number[part], at[part], np.zeros(len(y[part]))), MIDDLE)
     assert sorted(whole.key.tolist()) == sorted(parts.key.tolist())
     kept = np.bincount(whole.stratum, minlength=4)
     assert (kept <= SIZES).all() and kept[0] == SIZES[0]

@@ -33,6 +33,8 @@ MEANINGS = {
     "models.rollups": "Which rollups get verdicts.",
     "models.alarms_per_day": "The budget of false alarms a day and entity, which sets where flags begin.",
     "models.horizons": "How far ahead p_incident looks; the middle one is shown alone.",
+    "models.kinds": "Which kinds of models learn side by side; logistic is always on, lstm needs foreshock[lstm].",
+    "models.groups": "Entities that share their models, by name pattern.",
     "models.seed": "What random choices of the models begin from.",
     "models.runbook": "The TOML file of the team's own actions, recommended when their signs speak for the score.",
     "periods.country": "Whose public holidays are the traffic period holiday.",

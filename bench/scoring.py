@@ -50,7 +50,7 @@ def closes(entities: int, metrics: int) -> dict[str, list[float]]:
     from schemas.verdict import encode_verdicts
     from stream.features.frame import frames_from_message
     from stream.models.engine import Engine, EngineSettings
-    from stream.models.periods import Periods
+    from stream.models.periods import POOLED, Periods
 
     settings = EngineSettings(
         horizons_ms=(60_000, 120_000, 180_000), label_delay_ms=0, quarantine_ms=0, ring_bytes_max=1 << 30
@@ -83,8 +83,9 @@ def closes(entities: int, metrics: int) -> dict[str, list[float]]:
             for name, took in zip(out, np.diff(times).tolist(), strict=False):
                 out[name].append(took)
             out["pause"].append(max(pauses))
-    pooled = engine.ring.bank.cells["pooled"]
-    assert pooled.trained and pooled.figures.windows >= entities * (STEPS - 5), (
+    bank = engine.ring.banks[""]
+    learned = bank.contests[POOLED].figures["pooled.logistic"].windows
+    assert bank.cells[POOLED, "logistic"].trained and learned >= entities * (STEPS - 5), (
         "cannot trust this run: too little learned"
     )
     return out

@@ -154,12 +154,18 @@ def check(data: Path | None, config: Path | None) -> None:
 @click.argument("corpus", type=click.Choice(["nab", "machines"]))
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
-def evaluate(corpus: str, folder: Path, out: Path) -> None:
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with curves and cases.")
+def evaluate(corpus: str, folder: Path, out: Path, report: Path | None) -> None:
     """Stream a labelled corpus through the live engine, in order, and write a score a row."""
     from foreshock.evaluate import evaluate_machines, evaluate_nab
+    from foreshock.report import write_report
+    from foreshock.scored import read_machines, read_nab
 
     for name in (evaluate_nab if corpus == "nab" else evaluate_machines)(folder, out):
         click.echo(name, err=True)
+    if report is not None:
+        write_report(report, f"{corpus}: {folder}", (read_nab if corpus == "nab" else read_machines)(folder, out))
+        click.echo(f"report: {report}", err=True)
 
 
 @cli.command()

@@ -163,10 +163,12 @@ class Banks:
         for group, bank in before.of_group.items():
             self[group].carry(bank)
 
-    def train(self, at_ms: int) -> None:
+    def train(self, at_ms: int, *, all_kinds: bool = True) -> None:
+        """Begin what takes long; else only that of the kinds that can be made anew (``Kind.relearns``)."""
         for bank in self.of_group.values():
             for cell in bank.cells.values():
-                cell.model.train(at_ms)
+                if all_kinds or cell.model.relearns:
+                    cell.model.train(at_ms)
 
     def copy(self) -> Banks:
         new = Banks(*self._shape)

@@ -13,7 +13,7 @@ from stream.models.base import Seen, grown
 LENGTH = 24
 CHANNELS = (*SUPERIMPOSED, "short")  # of each metric; the last: how far off the last minutes' level
 EXCESS = CHANNELS.index("excess")
-ENTITIES_MAX = 2000  # entities beyond, by order of appearance, have no past: kinds that need one do not see them
+ENTITIES_MAX = 1000  # entities beyond, by order of appearance, have no past: kinds that need one do not see them
 
 
 class History:

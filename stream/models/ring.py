@@ -22,6 +22,7 @@ from stream.models.history import History
 from stream.models.labels import Labels
 
 BLOCK_MS = 600_000
+ALONE = 200  # a window of more entities is learned by itself
 
 
 @dataclass(slots=True)
@@ -99,10 +100,12 @@ class Ring:
             gone.append(self.entries.popleft())
             self.bytes -= gone[-1].size
         self._learn(self.base, gone)
+        self.base.train(block, all_kinds=False)  # so that what is made anew of it answers from its first window
 
     def _due_ms(self, entry: Entry) -> int:
-        """Return when a window is learned: in blocks, whose costs are shared."""
-        return -(-(entry.end_ms + self._wait_ms) // BLOCK_MS) * BLOCK_MS
+        """Return when a window is learned: in blocks, whose costs are shared, where it holds few entities."""
+        due_ms = entry.end_ms + self._wait_ms
+        return due_ms if len(entry.rows) > ALONE else -(-due_ms // BLOCK_MS) * BLOCK_MS
 
     def mature(self, lane: str, now_ms: int) -> list[tuple[Entry, np.ndarray]]:
         """Learn the windows of a lane whose longest horizon has passed at this event time; return them with labels."""

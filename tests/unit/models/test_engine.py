@@ -159,6 +159,18 @@ def test_a_full_ring_forgets_windows_but_nothing_that_was_learned():
     assert pack(tight.ring.banks.state()) == pack(roomy.ring.banks.state())
 
 
+def test_what_is_made_anew_answers_from_its_first_window():
+    frames, incidents = site(800)
+    one = engine(ring_bytes_max=60_000)
+    for incident in incidents[:-1]:
+        one.incident(incident)
+    for frame in frames:
+        one.step(frame)
+    one.ring.relearn()
+    knn = one.ring.banks[""].candidates.index("pooled.knn")
+    assert len(set(one.ring.entries[0].z[knn].ravel().tolist())) > 2, "neighbours vote, no constant is said"
+
+
 def test_a_window_that_comes_twice_is_scored_once():
     frames, _ = site(20)
     one = engine()

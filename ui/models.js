@@ -38,9 +38,9 @@ function group(name, cards) {
   const number = (value, digits = 3) => (Number.isFinite(value) ? value.toFixed(digits) : '–');
   const rows = cards.map((card, i) => [
     make('span', {}, make('span', { className: 'swatch', dataset: { line: String((i % 8) + 1) }, textContent: card.champion ? '━' : '╍' }), ` ${card.kind}`),
-    card.champion ? '★ champion' : 'challenger',
+    card.absent ? 'absent' : card.champion ? '★ champion' : 'challenger',
     number(card.roc_auc), number(card.average_precision), number(card.brier, 4), lead(card.lead_time),
-    `${card.windows} (${card.windows_positive ?? '–'} in incidents)`, String(card.incidents ?? '–'),
+    card.absent ? card.absent : `${card.windows} (${card.windows_positive ?? '–'} in incidents)`, String(card.incidents ?? '–'),
   ]);
   const drawn = (field) => cards.map((card) => ({ name: called(card), dashed: !card.champion, points: (card[field] ?? []).map(([x, y]) => [x, y]).filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y)) }));
   const figure = (field, words) => {

@@ -169,7 +169,7 @@ class History:
         messages = self.messages(record)
         rows = [message.row for message in messages[1:]]
         behind = [(record.offset, row) for row in rows] + [(record.offset + 1, 0)]
-        for message, to in zip(messages, behind, strict=True):
+        for message, to in zip(messages, behind, strict=False):  # a record may say nothing
             if message.row < begin:
                 continue
             if (record.offset, message.row) >= until or size >= PIECE_BYTES:

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from schemas.topics import SAMPLES
 from tests.unit.live.serving import EVERYTHING, Client, Serving, values_of
 
 
@@ -54,6 +55,20 @@ async def test_from_every_cursor_on_nothing_is_lost_or_repeated(serving):
             rest += values_of(message)
         assert rest == wanted[2 * number :]
         again.close()
+
+
+async def test_records_that_say_nothing_are_passed_over(serving):
+    wanted = serving.write(entities=2)
+    serving.log.append_now(SAMPLES, 0, b"rubbish")
+    wanted += serving.write(entities=2)
+    while serving.hub.at[SAMPLES, 0][0] < 3:
+        await asyncio.sleep(0.01)
+    client = await Client.open(serving.port)
+    await client.subscribe(recent=3)
+    got = []
+    while (message := await client.message())["type"] != "subscribed":
+        got += values_of(message)
+    assert got == wanted
 
 
 async def test_many_who_come_back_at_once_share_what_is_read(serving):

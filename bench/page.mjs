@@ -20,10 +20,12 @@ async function heap() {
 }
 
 const drawn = (least) => page.waitForFunction((n) => [...document.querySelectorAll('#charts .frame')].filter((f) => f.chart.visible && f.chart.points > n).length >= 4, least, { timeout: 120_000 });
+const WARM_MS = 420_000;
 const say = (what) => console.log(JSON.stringify(what));
 
 /** Main-thread CPU of a page with a hundred charts, each with a new value a second. */
-async function busy(seconds) {
+async function busy(seconds, height) {
+  await page.setViewportSize({ width: 1400, height });
   await page.goto(`${url}/#place=entity&entity=board&span=900000`);
   await drawn(50);
   await page.waitForTimeout(5000);
@@ -57,6 +59,8 @@ async function memory(minutes, speed, startMs) {
   await page.goto(`${url}/#place=entity&entity=board&span=300000`);
   say({ opened: true });
   await drawn(20);
+  // Until the lines hold as many points as they ever will: before that they grow.
+  await page.waitForFunction((until) => Date.now() >= until, startMs + WARM_MS, { timeout: 600_000, polling: 100 });
   const draws = await page.evaluate(() => {
     globalThis.drawnCount = 0;
     const { chart } = document.querySelector('#charts .frame');
@@ -130,6 +134,6 @@ async function zoom(from, to, times) {
   say({ taken });
 }
 
-await { busy: () => busy(Number(rest[0])), memory: () => memory(...rest.map(Number)), overview: () => overview(Number(rest[0])), zoom: () => zoom(...rest.map(Number)) }[mode]();
+await { busy: () => busy(...rest.map(Number)), memory: () => memory(...rest.map(Number)), overview: () => overview(Number(rest[0])), zoom: () => zoom(...rest.map(Number)) }[mode]();
 await browser.close();
 process.exit(0);

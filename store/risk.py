@@ -8,7 +8,8 @@ import numpy as np
 
 from store.thread import StoreThread
 
-# Verdicts of windows that began before the interval may still reach into it.
+# Verdicts of windows that began before the interval may still reach into it. PREWHERE holds only what is of the key:
+# every version of a row agrees in it, so that it may be chosen by before versions are compared.
 MARGIN_MS = 3_600_000
 ROWS_MAX = 2_000_000
 _NUMBERS = "SELECT rollup, entity, start_ms, end_ms, anomaly_score, p_incident, flag FROM verdicts FINAL"
@@ -53,8 +54,8 @@ class RiskTable:
             "SELECT entity, arrayJoin(range(toUInt64(first), toUInt64(last + 1))) AS bucket,"  # noqa: S608 - of ours
             " max(anomaly_score) AS score, max(p_incident) AS p, max(flag) AS flagged"
             f" FROM (SELECT entity, {first} AS first, {last} AS last, anomaly_score, p_incident, flag"
-            f" FROM ({_NUMBERS} WHERE start_ms >= {{margin:Int64}} AND start_ms < {{high:Int64}}"
-            f" AND end_ms > {{low:Int64}}{where}))"
+            f" FROM ({_NUMBERS} PREWHERE start_ms >= {{margin:Int64}} AND start_ms < {{high:Int64}}"
+            f"{where} WHERE end_ms > {{low:Int64}}))"
             f" GROUP BY entity, bucket ORDER BY entity, bucket LIMIT {ROWS_MAX}"
         )
         rows = await self._thread.run(self._thread.store.select, sql, parameters)
@@ -65,7 +66,7 @@ class RiskTable:
         fields = ("start_ms", "end_ms", "anomaly_score", "p_incident", "flag")
         newest = ", ".join(f"argMax({name}, start_ms) AS last_{name}" for name in fields)
         sql = (
-            f"SELECT entity, rollup, {newest} FROM ({_NUMBERS} WHERE start_ms >= {{low:Int64}})"  # noqa: S608 - of ours
+            f"SELECT entity, rollup, {newest} FROM ({_NUMBERS} PREWHERE start_ms >= {{low:Int64}})"  # noqa: S608 - of ours
             " GROUP BY entity, rollup ORDER BY entity, rollup"
         )
         rows: dict[str, Any] = await self._thread.run(self._thread.store.select, sql, {"low": low_ms})
@@ -78,7 +79,7 @@ class RiskTable:
             return {}
         sql = (
             "SELECT entity, JSONExtractString(body, 'reason') AS reason FROM verdicts FINAL"
-            " WHERE rollup IN {rollups:Array(String)} AND entity IN {entities:Array(String)}"
+            " PREWHERE rollup IN {rollups:Array(String)} AND entity IN {entities:Array(String)}"
             " AND start_ms >= {low:Int64} AND (entity, start_ms) IN (SELECT"
             " tupleElement(pair, 1), tupleElement(pair, 2)"
             " FROM (SELECT arrayJoin(arrayZip({names:Array(String)}, {starts:Array(Int64)})) AS pair))"

@@ -15,7 +15,7 @@ from store.risk import Newest, RiskTable
 POINTS_MAX = 2000
 NEWEST_MS = 900_000  # an entity without a verdict for so long is silent
 STEP_MS_MIN = 10_000
-REASONS_MAX = 200
+REASONS_MAX = 40  # a screen; bodies are long to read
 LABELS_MAX = 20  # names an entity
 VALUES_MAX = 8  # values a name
 

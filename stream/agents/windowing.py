@@ -70,6 +70,7 @@ class PartitionWorker:
         self._closing: Iterator[Rollup] | None = None
         self._part: Rollup | None = None  # of the windows that close, what is not kept yet
         self._checkpoint: dict[str, Any] = {}  # the last that was written
+        self._checkpoint_due = False  # rows were written that it does not know of
         self._owed: list[Correction] = []  # that still have to be made with what is stored
         self._owed_since = 0  # the lowest log offset of a sample in them
         self.offset = 0  # of the next record to take in
@@ -313,7 +314,8 @@ class PartitionWorker:
             self._requests = requests + self._requests
             raise
         self._bytes -= size
-        self._checkpoint = checkpoint
+        if checkpoint is not self._checkpoint:
+            self._checkpoint, self._checkpoint_due = checkpoint, False
         for series in unsaved:
             self._unsaved.pop(series.series_id, None)
         self._room.set()
@@ -321,10 +323,10 @@ class PartitionWorker:
     def _take_pending(self) -> _Pending | None:
         """Return what is to be written now, None for nothing, with the checkpoint that holds once it is."""
         assert self._windows is not None, "BUG: not open"
-        if self._abandoned or not (self._rollups or self._raw or self._unsaved):
+        if self._abandoned or not (self._rollups or self._raw or self._unsaved or self._checkpoint_due):
             return None
         if self._closing is not None:  # the last checkpoint stands until all are closed, and raw samples wait for it
-            kept, self._rollups = self._rollups, []
+            kept, self._rollups, self._checkpoint_due = self._rollups, [], True
             size = sum(rollup.nbytes for rollup in kept)
             return _Pending(kept, [], list(self._unsaved.values()), [], self._checkpoint, size) if kept else None
         resume_offset, floor_ms, watermark_ms = self._windows.checkpoint()

@@ -161,4 +161,6 @@ async def _run(rng: random.Random) -> tuple[Table, dict]:
     await worker.process(log.records[-1:])
     for _ in range(4):  # late samples wait until nothing more comes
         await worker.tick()
+    saved = repository.table.checkpoint
+    assert saved is not None and saved["version"] == len(log.records) - 1, f"{saved} of {len(log.records)}"
     return repository.table, expected(records)

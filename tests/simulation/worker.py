@@ -158,7 +158,7 @@ async def _run(rng: random.Random) -> tuple[Table, dict]:
             worker, at = await fresh()
     faults.probability = 0.0
     log.put(encode_batch(SampleBatch([], b"", b"", b"", [], CLOSE_ALL)))
-    await worker.process(log.records[-1:])
+    await asyncio.gather(worker.process(log.records[-1:]), worker.tick())
     for _ in range(4):  # late samples wait until nothing more comes
         await worker.tick()
     saved = repository.table.checkpoint

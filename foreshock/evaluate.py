@@ -79,7 +79,8 @@ def evaluate_machines(folder: Path, out: Path) -> Iterator[str]:
     """Write, for every machine, ``<machine>.train.csv`` and ``<machine>.csv``: row, anomaly_score, p_incident.
 
     All machines run side by side, so that one learns from the others' incidents. An incident is told when it has ended,
-    so nothing of it is known while it lasts, and ``anomaly_score`` uses no labels at all.
+    so nothing of it is known while it lasts, and ``anomaly_score`` uses no labels at all. ``p_incident`` is that of the
+    kind that is always on, the logistic regression.
     """
     paths = sorted(folder.glob("*.npz"))
     if not paths:
@@ -87,7 +88,7 @@ def evaluate_machines(folder: Path, out: Path) -> Iterator[str]:
     data = {path.stem: dict(np.load(path)) for path in paths}
     series = {name: np.concatenate([part["train"], part["test"]]).astype(float) for name, part in data.items()}
     offsets = {name: len(part["train"]) for name, part in data.items()}
-    engine = Engine("1m", MACHINE_STEP_MS, MACHINE_STEP_MS, EngineSettings(), Periods())
+    engine = Engine("1m", MACHINE_STEP_MS, MACHINE_STEP_MS, EngineSettings(kinds=()), Periods())
     ends = _incident_ends(data, offsets)
     scores = {name: np.full((len(x), 2), np.nan) for name, x in series.items()}
     width = max(x.shape[1] for x in series.values())

@@ -6,7 +6,13 @@ import numpy as np
 
 from stream.models.unusual import Residuals
 
-SUMMARY = ("surprise", "surprise_top", "missing", "unusual")
+# The share of the usual metrics that is missing; the log-odds of the score, now and over the last minutes; likeness to
+# a past incident; that the entity's last incident ended in the last half hour, in the last two hours (models.context).
+SUMMARY = ("missing", "unusual", "lingering", "similar", "recovering", "recovered")
+# Believed before any incident was told, by reasoning: the odder, the longer so, and the more like a past incident, the
+# likelier a window belongs to one; an entity that has just recovered is odd for a while without a new one.
+PRIOR = (0.0, 2.0, 4.0, 2.0, -1.0, -2.0)
+PRIOR_BIAS = -1.0
 METRIC_SCALE = 0.15  # keeps the length of a vector near 1 for tens of metrics, so that one rate of learning does
 PER_METRIC = 3  # how far off in units of the usual deviation, its size, and how far off the last minutes' level
 
@@ -16,23 +22,22 @@ def squeeze(z: np.ndarray) -> np.ndarray:
     return np.sign(z) * np.log1p(np.abs(z))
 
 
-def features(residuals: Residuals, seen: np.ndarray) -> np.ndarray:
-    """Return float16[n, 4 + 3 M]: the summary, then three a metric, so that new metrics only ever append.
+def body(residuals: Residuals) -> np.ndarray:
+    """Return float64[n, 3 M], three a metric."""
+    n, metrics = residuals.value.shape
+    out = np.empty((n, metrics, PER_METRIC))
+    long, short = squeeze(residuals.long), squeeze(residuals.short)
+    out[:, :, 0], out[:, :, 1], out[:, :, 2] = long, np.abs(long), short
+    return (out * METRIC_SCALE).reshape(n, metrics * PER_METRIC)
+
+
+def features(residuals: Residuals, seen: np.ndarray, body: np.ndarray, context: np.ndarray) -> np.ndarray:
+    """Return float16[n, 6 + 3 M]: the summary, then three a metric, so that new metrics only ever append.
 
     seen : float64[n, M], how many windows of each metric were learned; a metric usually there and missing now counts.
+    context : float64[n, 5], the rest of the summary.
     """
-    n, metrics = residuals.value.shape
-    out = np.zeros((n, len(SUMMARY) + PER_METRIC * metrics))
     usual = seen > 10
     absent = usual & ~np.isfinite(residuals.value)
-    if metrics:
-        top = min(5, metrics)
-        out[:, 0] = np.log1p(residuals.surprise.mean(1))
-        out[:, 1] = np.log1p(np.partition(residuals.surprise, metrics - top, 1)[:, -top:].mean(1))
-        out[:, 2] = absent.sum(1) / np.maximum(usual.sum(1), 1)
-    out[:, 3] = residuals.score
-    long, short = squeeze(residuals.long), squeeze(residuals.short)
-    body = out[:, len(SUMMARY) :].reshape(n, metrics, PER_METRIC)
-    body[:, :, 0], body[:, :, 1], body[:, :, 2] = long, np.abs(long), short
-    body *= METRIC_SCALE
-    return out.astype(np.float16)
+    missing = absent.sum(1) / np.maximum(usual.sum(1), 1)
+    return np.concatenate([missing[:, None], context, body], 1).astype(np.float16)

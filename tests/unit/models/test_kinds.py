@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 
+from stream.features.vector import PER_METRIC, SUMMARY
 from stream.models.base import Learned, Seen, pack, unpack
 from stream.models.history import CHANNELS, LENGTH
 from stream.models.kinds import KINDS, absent, at_hand
@@ -31,7 +32,7 @@ def windows(n, seed, first=0, rows=6, metrics=METRICS):
         sign = np.where(np.arange(LENGTH) % 2 == 0, 1, -1)[None, :, None]
         wander = np.sign(np.cumsum(rng.normal(0, 1, kept.shape), 1))
         past[..., -1] = kept * np.where(y[:, 1, None, None] == 1, sign, wander)
-        x = rng.normal(0, 1, (rows, 4 + 3 * metrics)).astype(np.float16)
+        x = rng.normal(0, 1, (rows, len(SUMMARY) + PER_METRIC * metrics)).astype(np.float16)
         seen = Seen(x, past.astype(np.float16))
         yield Learned(seen, y, np.full(rows, number), np.full(rows, number * 10 * MINUTE), np.full(rows, np.nan))
 

@@ -7,7 +7,7 @@ from river import linear_model, optim, preprocessing
 
 from stream.models.base import sigmoid
 from stream.models.figures import Figures
-from stream.models.logistic import Logistic, Scaler
+from stream.models.logistic import Calibration, Logistic, Scaler
 
 
 def rows(n, features, seed):
@@ -30,17 +30,33 @@ def test_one_row_at_a_time_equals_rivers_learn_one(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_batches_equal_rivers_learn_many(seed):
+@pytest.mark.parametrize("adaptive", [0.0, 0.01])
+def test_batches_equal_rivers_learn_many(seed, adaptive):
     x, y = rows(600, 5, seed)
     names = [f"f{i}" for i in range(5)]
-    ours = Logistic(5, 1, rate=0.05, intercept_rate=0.01)
-    theirs = linear_model.LogisticRegression(optim.SGD(0.05), intercept_lr=0.01)
+    ours = Logistic(5, 1, rate=0.05, intercept_rate=0.01, adaptive=adaptive)
+    optimizer = optim.AdaGrad(0.05, eps=adaptive) if adaptive else optim.SGD(0.05)
+    theirs = linear_model.LogisticRegression(optimizer, intercept_lr=0.01)
     for at in range(0, 600, 50):
         part, labels = x[at : at + 50], y[at : at + 50]
         ours.learn(part, labels[:, None])
         theirs.learn_many(pd.DataFrame(part, columns=names), pd.Series(labels.astype(bool)))
     assert ours.weights[:, 0] == pytest.approx([theirs.weights[n] for n in names], abs=1e-6)
     assert ours.bias[0] == pytest.approx(theirs.intercept, abs=1e-6)
+
+
+def test_calibration_keeps_the_order_and_ends_at_the_shares_that_were_seen():
+    rng = np.random.default_rng(2)
+    z = rng.uniform(-6, 6, (40_000, 1))
+    y = (rng.random(z.shape) < sigmoid(z / 2 - 1)).astype(float)
+    calibration = Calibration(1)
+    assert calibration.apply(z[:9]) == pytest.approx(sigmoid(z[:9]), abs=0.05)
+    for at in range(0, len(z), 400):
+        calibration.add(z[at : at + 400], y[at : at + 400])
+    grid = np.linspace(-5, 5, 200)[:, None]
+    p = calibration.apply(grid)
+    assert (np.diff(p[:, 0]) > 0).all()
+    assert p == pytest.approx(sigmoid(grid / 2 - 1), abs=0.06)
 
 
 def test_the_scaler_equals_rivers():

@@ -12,6 +12,7 @@ FIGURES = {
     "latency": "bench.latency",
     "scoring": "bench.scoring",
     "events": "bench.user_events",
+    "cluster": "bench.cluster",
     "page": "bench.page",
     "remote_write": "bench.remote_write",
     "site": "bench.site",

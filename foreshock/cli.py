@@ -126,7 +126,7 @@ def check(data: Path | None, config: Path | None) -> None:
             return
         await log.stop()
         click.echo(f"broker {settings.broker.url}: well", err=True)
-        store = open_store(settings.store.url)
+        store = open_store(settings.store.url, settings.store.server)
         store.open()
         store.close()
         click.echo("store: well", err=True)

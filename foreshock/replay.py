@@ -24,12 +24,33 @@ _STEP_S = 0.25  # with --speed, a request spans at most so much of our time
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @url_option
+@click.option(
+    "--from-data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A stopped embedded data folder, moved to the broker and store of the configuration.",
+)
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="For --from-data.")
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Times real time; default: at full speed.")
 @click.option("--token", envvar="FORESHOCK_TOKEN", help="Bearer token with the scope write.")
-def replay(files: tuple[Path, ...], url: str | None, data: Path | None, speed: float | None, token: str | None) -> None:
+def replay(
+    files: tuple[Path, ...],
+    url: str | None,
+    data: Path | None,
+    from_data: Path | None,
+    config: Path | None,
+    speed: float | None,
+    token: str | None,
+) -> None:
     """Feed CSV, NDJSON or Parquet history through the same path, event time kept."""
+    if bool(files) == bool(from_data):
+        raise click.UsageError("want either FILES or --from-data DIR")
+    if from_data is not None:
+        from foreshock.move import run_move
+
+        run_move(from_data, config)
+        return
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     accepted = rejected = 0
     with httpx.Client(base_url=address_of(url, data), headers=headers, timeout=60) as client:

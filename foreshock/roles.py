@@ -11,7 +11,7 @@ import signal
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
@@ -26,11 +26,13 @@ from api.live.hub import LIVE_TOPICS, Hub
 from api.live.socket import LiveSocket
 from foreshock.settings import Settings, duration_ms
 from foreshock.shown_settings import shown_settings
+from foreshock.telemetry import gauges_of, metrics_app
 from log.base import Log
 from log.open import open_log
 from schemas.errors import ForeshockError, SettingsError, SourceError
 from schemas.topics import ALL, PARTITIONED
 from store.base import open_store
+from store.measured import MeasuredStore
 from store.repository import Repository
 from stream.actions.runbook import Rule, parse_runbook
 from stream.alerts.settings import AlertSettings, parse_maintenance, parse_targets
@@ -171,6 +173,8 @@ class Process:
         self._topics = {t: self._partitions if t in PARTITIONED else 1 for t in ALL}
         self._tasks: dict[str, asyncio.Task] = {}
         self._worker: StreamWorker | None = None
+        self._store: MeasuredStore | None = None
+        self._repository: Repository | None = None
 
     async def run(self) -> None:
         """Print ``ready …`` once everything answers. Raises ForeshockError, and RuntimeError for a bug of ours."""
@@ -186,7 +190,8 @@ class Process:
             await log.create_topics(self._topics)
             where = ""
             if self._roles & {STREAM, API, ALERTING}:
-                repository = Repository(open_store(self._settings.store.url))
+                self._store = MeasuredStore(open_store(self._settings.store.url, self._settings.store.server))
+                repository = self._repository = Repository(self._store)
                 stack.push_async_callback(repository.close)
                 await repository.open()
                 if self._roles & {STREAM, ALERTING}:
@@ -197,6 +202,8 @@ class Process:
                 interval_ms = duration_ms(self._settings.collect.interval)
                 collecting = collect(log, partitions=self._partitions, interval_ms=interval_ms, now_ms=now_ms)
                 self._task(stack, "collector", collecting)
+            if listener is None and self._settings.metrics.address:
+                await self._start_metrics(stack)
             if where:
                 address = self._data / ADDRESS_FILE
                 address.write_text(where, encoding="utf-8")
@@ -282,8 +289,8 @@ class Process:
             settings=api_settings(self._settings),
             now_ms=now_ms,
             period_of=stream_settings(self._settings).periods.name,
-            telemetry=lambda: telemetry(self._worker, now_ms) if self._worker else [],
-            not_ready=lambda: [f"{name} ended" for name, task in self._tasks.items() if task.done()],
+            telemetry=self._telemetry,
+            not_ready=self._not_ready,
             live=live,
         )
         server = _Server(
@@ -299,6 +306,12 @@ class Process:
                 ssl_keyfile=self._settings.auth.tls_key or None,
             )
         )
+        if await self._serve(stack, server, listener):
+            listener.listen(BACKLOG)
+        shown = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http{'s' if self._settings.auth.tls_cert else ''}://{shown}:{listener.getsockname()[1]}"
+
+    async def _serve(self, stack: contextlib.AsyncExitStack, server: _Server, listener: socket.socket) -> bool:
         serving = self._tasks["server"] = asyncio.create_task(server.serve(sockets=[listener]))
 
         async def end() -> None:
@@ -308,10 +321,26 @@ class Process:
         stack.push_async_callback(end)
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
-        if not serving.done():
-            listener.listen(BACKLOG)
-        shown = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http{'s' if self._settings.auth.tls_cert else ''}://{shown}:{listener.getsockname()[1]}"
+        return not serving.done()
+
+    async def _start_metrics(self, stack: contextlib.AsyncExitStack) -> None:
+        """Answer /metrics, /healthz and /readyz in a role that has no API."""
+        host, _, port = self._settings.metrics.address.rpartition(":")
+        try:
+            listener = socket.create_server((host, int(port)))
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                f"cannot use metrics.address={self._settings.metrics.address!r}: {error}; want e.g. 127.0.0.1:9100"
+            ) from error
+        app = metrics_app(self._telemetry, self._not_ready, self._repository)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        await self._serve(stack, _Server(config), listener)
+
+    def _telemetry(self) -> list[Gauge]:
+        return gauges_of(self._worker, self._store, self._partitions, now_ms)
+
+    def _not_ready(self) -> list[str]:
+        return [f"{name} ended" for name, task in self._tasks.items() if task.done()]
 
     async def _until(self, stop: asyncio.Event) -> None:
         stopping = asyncio.create_task(stop.wait())
@@ -348,17 +377,3 @@ async def _refresh(repository: Repository) -> None:
             await repository.refresh_series()
         except ForeshockError as error:
             logger.warning("cannot look for new series: %s", error)
-
-
-def telemetry(worker: StreamWorker, clock_ms: Callable[[], int]) -> list[Gauge]:
-    """Return what ``/metrics`` says of a stream worker."""
-    gauges = [
-        Gauge(f"foreshock_{name}_total", "counter", "Counted by the stream worker.", {}, float(value))
-        for name, value in worker.status().items()
-    ]
-    for partition, watermark_ms in worker.watermarks().items():
-        if watermark_ms > 0:
-            labels, delay = {"partition": str(partition)}, (clock_ms() - watermark_ms) / 1000
-            name = "foreshock_watermark_delay_seconds"
-            gauges.append(Gauge(name, "gauge", "How far event time is behind our clock.", labels, delay))
-    return gauges

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from log.kafka_options import KafkaOptions
 from schemas.errors import SettingsError
+from store.base import ServerOptions
 
 FOR_EVER = "forever"
 NOT_KEPT = "none"  # of raw samples only
@@ -72,6 +73,14 @@ class Broker:
 @dataclass(frozen=True)
 class StoreSettings:
     url: str = ""
+    cluster: str = ""  # of ClickHouse, whose shards and replicas hold the tables; empty: one server
+    tls: bool = False
+    tls_ca: str = ""  # PEM file; empty: the system's authorities
+
+    @property
+    def server(self) -> ServerOptions:
+        """Return how a server is reached; raises SettingsError."""
+        return ServerOptions(self.cluster, self.tls, self.tls_ca)
 
 
 @dataclass(frozen=True)
@@ -155,6 +164,11 @@ class Collect:
 
 
 @dataclass(frozen=True)
+class Metrics:
+    address: str = ""  # host:port where roles without an API answer /metrics, /healthz and /readyz; empty: nowhere
+
+
+@dataclass(frozen=True)
 class Settings:
     broker: Broker = field(default_factory=Broker)
     store: StoreSettings = field(default_factory=StoreSettings)
@@ -166,6 +180,7 @@ class Settings:
     auth: Auth = field(default_factory=Auth)
     limits: Limits = field(default_factory=Limits)
     collect: Collect = field(default_factory=Collect)
+    metrics: Metrics = field(default_factory=Metrics)
 
     def with_data_dir(self, data: Path) -> Settings:
         """Return settings whose empty broker and store addresses lie below ``data``."""
@@ -259,7 +274,7 @@ def _check(settings: Settings, text: str) -> None:
             duration_ms(value)
         except ValueError as error:
             raise SettingsError(f"cannot use {key}{_line(text, key)}: {error}") from error
-    _ = settings.broker.kafka
+    _ = settings.broker.kafka, settings.store.server
     if wrong_kinds := set(settings.models.kinds) - {"logistic", "knn", "lstm"}:
         where = _line(text, "kinds")
         raise SettingsError(f"cannot use models.kinds={min(wrong_kinds)!r}{where}: want some of logistic, knn, lstm")

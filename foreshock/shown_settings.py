@@ -25,6 +25,9 @@ MEANINGS = {
     "broker.tls_cert": "Our own certificate, where the broker wants one.",
     "broker.tls_key": "Its key.",
     "store.url": "Where rollups and verdicts are kept: embedded://, or clickhouse://. Empty: below the data folder.",
+    "store.cluster": "The ClickHouse cluster whose shards and replicas hold the tables; empty: one server.",
+    "store.tls": "Whether ClickHouse is spoken to by TLS, on its secure port.",
+    "store.tls_ca": "Whose certificates are trusted, a PEM file; empty: the system's authorities.",
     "windows.rollups": "The windows that samples are rolled up into; 5m/1m hops: 5 minutes long, one a minute.",
     "windows.lateness": "How far behind the newest event time a window stays open; later samples correct it.",
     "windows.timezone": "Whose days, weeks and months the long windows follow, and traffic periods.",
@@ -60,6 +63,7 @@ MEANINGS = {
     "limits.subscribers": "How many live websockets one process takes.",
     "limits.pending": "Bytes of request bodies that are worked on at once.",
     "collect.interval": "How often this machine's own vital signs are read.",
+    "metrics.address": "Where roles without an API answer /metrics, /healthz and /readyz, host:port; empty: nowhere.",
 }
 
 

@@ -5,6 +5,7 @@ As on the embedded log, where a partition is read from is asked of ``app.foresho
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any
@@ -46,11 +47,11 @@ class Consumer(FetchConsumer, aiokafka.Consumer):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         committed = dict(await super().seek_to_committed())
         ask = getattr(self.app, "foreshock_positions", None)
-        positions: dict[TP, int] = {}
-        for tp in self.assignment():
-            position = await ask(tp.topic, tp.partition) if ask else None
-            if position is not None:
-                positions[tp] = position
+        assigned = list(self.assignment())
+        found = (
+            await asyncio.gather(*(ask(tp.topic, tp.partition) for tp in assigned)) if ask else [None] * len(assigned)
+        )
+        positions = {tp: position for tp, position in zip(assigned, found, strict=True) if position is not None}
         if positions:
             await self._thread.seek_wait(positions)
         # One below, as the read offset must be less than that of the first fetch, which may be a single record's.

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+from schemas.errors import SettingsError
 
 Columns = dict[str, Any]  # column name → numpy array (numbers) or list (strings, arrays, maps)
 
@@ -29,8 +33,29 @@ class Store(Protocol):
         """Insert rows, all or none; the same ``token`` again does nothing (insert_deduplication_token)."""
 
 
-def open_store(url: str) -> Store:
-    """Return the store of a URL: ``embedded:///DIR`` or ``clickhouse://user:password@host:9000/database``."""
+@dataclass(frozen=True)
+class ServerOptions:
+    """How a ClickHouse server is reached. cluster : its name where tables are sharded and replicated (store.cluster).
+
+    tls : by its secure port; ``ca``: a PEM file, empty for the system's authorities.
+    """
+
+    cluster: str = ""
+    tls: bool = False
+    ca: str = ""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_-]*", self.cluster):
+            raise SettingsError(f"cannot use store.cluster={self.cluster!r}: want letters, digits, _ and -")
+        if self.ca and not self.tls:
+            raise SettingsError("cannot use store.tls_ca without store.tls=true: set it")
+
+
+def open_store(url: str, server: ServerOptions | None = None) -> Store:
+    """Return the store of a URL: ``embedded:///DIR`` or ``clickhouse://user:password@host:9000/database``.
+
+    server : how a server is reached; nothing of it concerns the embedded store.
+    """
     if url.startswith("embedded://"):
         from store.chdb import ChdbStore
 
@@ -38,5 +63,5 @@ def open_store(url: str) -> Store:
     if url.startswith("clickhouse://"):
         from store.clickhouse import ClickhouseStore
 
-        return ClickhouseStore(url)
+        return ClickhouseStore(url, server)
     raise ValueError(f"cannot use store.url={url!r}: unknown scheme; want embedded:///DIR or clickhouse://host:9000/db")

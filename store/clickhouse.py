@@ -13,7 +13,8 @@ import pyarrow
 from clickhouse_driver import Client, errors
 
 from schemas.errors import SinkError, SourceError
-from store.base import SETTINGS, Columns
+from store.base import SETTINGS, Columns, ServerOptions
+from store.cluster import CLUSTER_SETTINGS, on_cluster
 from store.migrate import migrate
 
 # The driver says on each read that maps and arrays are read as Python values: that is what we want.
@@ -27,20 +28,24 @@ _TROUBLE = (errors.Error, OSError, EOFError)
 class ClickhouseStore:
     """A store.base.Store at ``clickhouse://user:password@host:9000/database``. It connects again by itself."""
 
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._where = f"clickhouse://{parts.hostname}:{parts.port or 9000}"
+    def __init__(self, url: str, server: ServerOptions | None = None) -> None:
+        parts, server = urlsplit(url), server or ServerOptions()
+        port = parts.port or (9440 if server.tls else 9000)
+        self._where, self._cluster = f"clickhouse://{parts.hostname}:{port}", server.cluster
         self._database = parts.path.strip("/") or "foreshock"
         if not self._database.isidentifier():
             raise SinkError(f"cannot use store.url: want a database name of letters and digits, not {self._database!r}")
+        clustered = CLUSTER_SETTINGS if server.cluster else {}
         self._arguments: dict[str, Any] = {
             "host": parts.hostname or "127.0.0.1",
-            "port": parts.port or 9000,
+            "port": port,
+            "secure": server.tls,
+            "ca_certs": server.ca or None,
             "user": unquote(parts.username or "default"),
             "password": unquote(parts.password or ""),
             "connect_timeout": CONNECT_TIMEOUT_S,
             "send_receive_timeout": REQUEST_TIMEOUT_S,
-            "settings": {"use_numpy": True, "server_side_params": True} | SETTINGS,
+            "settings": {"use_numpy": True, "server_side_params": True} | SETTINGS | clustered,
         }
         self._of_thread = threading.local()
         self._clients: list[Client] = []
@@ -48,7 +53,8 @@ class ClickhouseStore:
     def open(self) -> None:
         try:
             first = Client(**self._arguments)
-            first.execute(f"CREATE DATABASE IF NOT EXISTS {self._database}")  # an identifier, checked above
+            for sql in self._statements(f"CREATE DATABASE IF NOT EXISTS {self._database}"):  # an identifier, see above
+                first.execute(sql)
             first.disconnect()
         except _TROUBLE as error:
             raise SinkError(f"cannot open store {self._where}: {_said(error)}") from error
@@ -59,6 +65,9 @@ class ClickhouseStore:
         client = Client(**self._arguments, database=self._database)
         self._clients.append(client)
         return client
+
+    def _statements(self, sql: str) -> list[str]:
+        return on_cluster(sql, self._cluster) if self._cluster else [sql]
 
     def close(self) -> None:
         self._of_thread = threading.local()
@@ -78,7 +87,8 @@ class ClickhouseStore:
 
     def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         try:
-            self._execute(sql, dict(parameters) if parameters else None)
+            for statement in self._statements(sql):
+                self._execute(statement, dict(parameters) if parameters else None)
         except _TROUBLE as error:
             raise SinkError(f"cannot execute a statement at {self._where}: {_said(error)}") from error
 

@@ -35,8 +35,9 @@ def _modify(store: Store, table: str, clauses: list[str]) -> None:
         store.execute(f"ALTER TABLE {table} MODIFY TTL {', '.join(clauses)}")
         return
     made = store.select(
-        "SELECT create_table_query AS sql FROM system.tables WHERE database = currentDatabase() AND name = {t:String}",
+        "SELECT create_table_query AS sql FROM system.tables WHERE database = currentDatabase()"
+        " AND name IN ({t:String}, concat({t:String}, '_local'))",
         {"t": table},
     )["sql"]
-    if made and " TTL " in made[0].replace("\n", " "):
+    if any(" TTL " in sql.replace("\n", " ") for sql in made):
         store.execute(f"ALTER TABLE {table} REMOVE TTL")

@@ -28,8 +28,15 @@ from stream.watchdog import Watchdog
 
 logger = logging.getLogger("foreshock.stream")
 
+# Shown from the start, so that an alert rule on them never waits for the first one.
+COUNTED = (
+    "samples rows late_rows closes unreadable_records records_read_again waits_for_store store_errors verdicts flags"
+    " relearned alerts_firing alerts_resolved notifications_delivered notifications_refused notifications_given_up"
+    " user_events rejected_user_events longer_windows"
+).split()
 OPEN_MS = 12_000  # so long a partition's state is asked of a store that is away; then the process starts again
 OPEN_RETRY_S = 0.5
+GIVE_UP_S = 3.0  # so long what is pending may take to be written when partitions move: all workers wait for it
 
 Worker = PartitionWorker | PartitionScorer | PartitionAlerter | PartitionTranslator
 
@@ -59,6 +66,8 @@ class StreamWorker:
         self.translators: dict[int, PartitionTranslator] = {}
         self.failed = asyncio.Event()
         self.why = "an agent cannot go on"  # it failed
+        self._retired: Counter[str] = Counter()
+        self._retired_close_seconds = 0.0
         self._busy: set[str] = set()  # topics whose agent works on records, or waits for the store
         self.lags: dict[tuple[str, int], int] = {}  # (topic, partition) → records not taken in yet
         self._longer = LongerRollups(
@@ -137,6 +146,7 @@ class StreamWorker:
                 logger.warning("cannot begin with %s %s, trying again: %s", topic, partition, error)
                 await asyncio.sleep(OPEN_RETRY_S)
         if (before := self._workers_of[topic].pop(partition, None)) is not None:
+            self._retire(before)
             before.abandon()
         self._workers_of[topic][partition] = worker
         return offset
@@ -163,19 +173,34 @@ class StreamWorker:
 
     async def _give_up(self, _: Any, revoked: set[Any], **__: Any) -> None:
         """Partitions go to another worker: write what is pending, so that it has little to do again."""
-        held = self._held()
-        for tp in revoked:
-            worker = self._workers_of.get(tp.topic, {}).pop(tp.partition, None)
-            if worker is None:
-                continue
-            if not held:
+        gone = [
+            (tp, worker) for tp in revoked if (worker := self._workers_of.get(tp.topic, {}).pop(tp.partition, None))
+        ]
+        for _, worker in gone:
+            self._retire(worker)
+        if not self._held():
+            for tp, worker in gone:
                 logger.warning("%s went to another worker while this one was away; it is not written to any more", tp)
                 worker.abandon()
-                continue
-            try:
-                await worker.close()
-            except Exception:
-                logger.exception("cannot write before giving up %s: its next owner reads it from the log", tp)
+            return
+        # Windows first: what a model has not saved is scored again, and the others wait for us.
+        gone.sort(key=lambda one: one[0].topic != SAMPLES)
+        closing = [asyncio.create_task(self._close(tp, worker)) for tp, worker in gone]
+        if closing:
+            _, late = await asyncio.wait(closing, timeout=GIVE_UP_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for _, worker in gone:
+            worker.abandon()
+
+    async def _close(self, tp: Any, worker: Worker) -> None:
+        try:
+            await worker.close()
+        except ForeshockError as error:
+            logger.warning("%s; %s is read from the log by its next owner", error, tp)
+        except Exception:
+            logger.exception("BUG: cannot write before giving up %s: its next owner reads it from the log", tp)
 
     async def start(self) -> None:
         if "window" in self._agents:
@@ -255,13 +280,28 @@ class StreamWorker:
     def _workers(self) -> list[Worker]:
         return [worker for workers in self._workers_of.values() for worker in workers.values()]
 
+    def _retire(self, worker: Worker) -> None:
+        """Keep what a partition's worker counted: counters never go back."""
+        self._retired.update(worker.counters)
+        self._retired_close_seconds += getattr(worker, "close_seconds", 0.0)
+
     def status(self) -> dict[str, int]:
-        """Return what was counted, over all partitions."""
-        total: Counter[str] = Counter()
+        """Return what was counted, over all partitions this process ever had."""
+        total = Counter(dict.fromkeys(COUNTED, 0)) + self._retired
+        total = Counter({name: total[name] for name in {*COUNTED, *total}})
         for worker in self._workers():
             total.update(worker.counters)
         total["longer_windows"] += self._longer.merged
         return dict(total)
+
+    @property
+    def close_seconds(self) -> float:
+        """How long windows took that closed, until they were on the log, since the start."""
+        return self._retired_close_seconds + sum(window.close_seconds for window in self.windows.values())
+
+    def owned(self) -> dict[str, int]:
+        """Return how many partitions of each topic this process has."""
+        return {topic: len(workers) for topic, workers in self._workers_of.items()}
 
     def watermarks(self) -> dict[int, int]:
         """Return each partition's watermark, epoch ms."""

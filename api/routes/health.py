@@ -41,7 +41,13 @@ class HealthRoutes:
             Gauge(f"foreshock_{name}_total", "counter", "Counted by the live hub.", {}, float(value))
             for name, value in live.counters.items()
         ]
-        for card in await self._context.models.cards():
+        try:
+            cards = await asyncio.wait_for(self._context.models.cards(), STORE_TIMEOUT_S)
+            up = 1.0
+        except (ForeshockError, TimeoutError):
+            cards, up = [], 0.0  # the figures of everything else are wanted most when the store is away
+        gauges.append(Gauge("foreshock_store_up", "gauge", "Whether the store answers.", {}, up))
+        for card in cards:
             for figure in ("roc_auc", "average_precision", "brier", "windows"):
                 if card.get(figure) is not None:
                     labels = {"model": card["id"], "partition": str(card["partition"])}

@@ -59,7 +59,7 @@ class PartitionScorer:
         self._stale_cards: set[str] = set()
         self.offset = 0  # of the next record to take in
         self._room = asyncio.Event()
-        self._closed = False
+        self._closed = self._abandoned = False
         self._logged_ms: dict[tuple[str, str, str], int] = {}  # until when changes of champion were logged
 
     async def open(self) -> int:
@@ -121,23 +121,30 @@ class PartitionScorer:
 
     async def _process(self, records: list[Record]) -> None:
         async with self._lock:
-            await self._take_incidents()
-            for record in records:
-                message = decode_rollup(record.value)
-                engine = self.engines.get(message.rollup)
-                if engine is None or record.offset < self._seen[message.rollup]:
-                    continue
-                verdicts, encoded = await self._in_thread(_score, engine, message, record.offset)
-                self._seen[message.rollup] = record.offset + 1
-                self._changed.add(message.rollup)
-                self._stale_cards.add(message.rollup)
-                if verdicts:
-                    self.counters["verdicts"] += len(verdicts)
-                    self.counters["flags"] += sum(v.flag for v in verdicts)
-                    await self._log.append(VERDICTS, self.partition, encoded)
-                    self._unsaved += verdicts
-                self._log_changes(engine)
-            self.offset = records[-1].offset + 1
+            try:
+                await self._take(records)
+            except BaseException:
+                self.abandon()  # a model may know a rollup whose verdicts nobody got: it must not be saved
+                raise
+
+    async def _take(self, records: list[Record]) -> None:
+        await self._take_incidents()
+        for record in records:
+            message = decode_rollup(record.value)
+            engine = self.engines.get(message.rollup)
+            if engine is None or record.offset < self._seen[message.rollup]:
+                continue
+            verdicts, encoded = await self._in_thread(_score, engine, message, record.offset)
+            self._seen[message.rollup] = record.offset + 1
+            self._changed.add(message.rollup)
+            self._stale_cards.add(message.rollup)
+            if verdicts:
+                self.counters["verdicts"] += len(verdicts)
+                self.counters["flags"] += sum(v.flag for v in verdicts)
+                await self._log.append(VERDICTS, self.partition, encoded)
+                self._unsaved += verdicts
+            self._log_changes(engine)
+        self.offset = records[-1].offset + 1
 
     def _log_changes(self, engine: Engine) -> None:
         """Say which model answers from now on, and why."""
@@ -152,6 +159,8 @@ class PartitionScorer:
     async def tick(self) -> None:
         """Once a second: write verdicts; learn anew when labels changed; now and then a snapshot."""
         async with self._lock:
+            if self._abandoned:
+                return
             await self._take_incidents()
             for name, engine in self.engines.items():
                 if await self._in_thread(engine.refresh):
@@ -205,14 +214,15 @@ class PartitionScorer:
         try:
             await self.tick()
             async with self._lock:
-                await self._save_cards()
-                await self._snapshot()
+                if not self._abandoned:
+                    await self._save_cards()
+                    await self._snapshot()
         finally:
             self.abandon()
 
     def abandon(self) -> None:
         """Let go of everything: the partition is another's, who has the models as they were last written."""
-        self._closed = True
+        self._closed = self._abandoned = True
         self._room.set()
         self._thread.shutdown(wait=False)
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -61,6 +62,7 @@ class PartitionWorker:
         self.partition, self._log, self._repository, self._settings = partition, log, repository, settings
         self._now_ms = now_ms
         self.counters: Counter[str] = Counter()
+        self.close_seconds = 0.0  # spent on windows that closed, until they were on the log
         self._rollups: list[Rollup] = []
         self._raw: list[tuple[np.ndarray, ...]] = []
         self._unsaved: dict[int, Series] = {}
@@ -207,6 +209,7 @@ class PartitionWorker:
         async with self._lock:
             if self._closing is None:
                 return False
+            began_s = monotonic()
             small = self._windows.waiting < AT_ONCE and self._windows.series < AT_ONCE
             if (self._next_part() if small else await self._off_loop(self._next_part)) is None:
                 self._closing = None
@@ -214,6 +217,8 @@ class PartitionWorker:
             assert self._part is not None
             await self._keep(self._part)
             self._part = None
+            self.counters["closes"] += 1
+            self.close_seconds += monotonic() - began_s
             return True
 
     def _next_part(self) -> Rollup | None:

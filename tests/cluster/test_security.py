@@ -1,13 +1,19 @@
 """TLS and SASL against a real broker: the whole product through them, and who is refused."""
 
 import os
+import socket
+import ssl
 import subprocess
+import threading
 import time
 
 import httpx
 import pytest
 
+from schemas.errors import SinkError
+from store.base import ServerOptions, open_store
 from tests.cluster.brokers import Brokers
+from tests.cluster.services import ClickhouseServer
 from tests.running import CLI, eventually, start, stop, tool
 
 PASSWORD = "pass-word with spaces"
@@ -79,3 +85,47 @@ def test_a_refused_client_says_why_and_never_its_secret(secured, tmp_path, chang
     assert checked.returncode == 1
     assert said in checked.stderr and "Traceback" not in checked.stderr
     assert "wrong-secret" not in checked.stderr and PASSWORD not in checked.stderr
+
+
+def forward(listener, context, port):
+    """Take TLS connections until the listener is closed, and hand their bytes on to a plain port."""
+
+    def pump(source, sink):
+        try:
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+        except OSError:
+            pass
+        finally:
+            sink.close()
+
+    while True:
+        try:
+            plain, _ = listener.accept()
+            secured = context.wrap_socket(plain, server_side=True)
+        except ssl.SSLError:
+            continue  # a client that does not trust us
+        except OSError:
+            return
+        behind = socket.create_connection(("127.0.0.1", port))
+        for pair in ((secured, behind), (behind, secured)):
+            threading.Thread(target=pump, args=pair, daemon=True).start()
+
+
+@pytest.mark.cluster
+def test_a_clickhouse_server_is_spoken_to_by_tls_and_one_that_is_not_trusted_is_refused(tmp_path):
+    made = [tool("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    made += ["-addext", "subjectAltName=DNS:localhost", "-keyout", tmp_path / "key.pem", "-out", tmp_path / "ca.pem"]
+    subprocess.run(made, check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "ca.pem", tmp_path / "key.pem")
+    with ClickhouseServer(tmp_path / "server") as server, socket.create_server(("127.0.0.1", 0)) as listener:
+        port = int(server.url.split(":")[-1].split("/")[0])
+        threading.Thread(target=forward, args=(listener, context, port), daemon=True).start()
+        url = f"clickhouse://default@localhost:{listener.getsockname()[1]}/foreshock"
+        store = open_store(url, ServerOptions(tls=True, ca=str(tmp_path / "ca.pem")))
+        store.open()
+        assert store.select("SELECT 7 AS seven")["seven"].tolist() == [7]
+        store.close()
+        with pytest.raises(SinkError, match="(?i)certificate"):
+            open_store(url, ServerOptions(tls=True)).open()

@@ -1,0 +1,159 @@
+"""A partition's worker on the real log and store, with faults: what a crash, an outage or a takeover leaves."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from log.embedded import EmbeddedLog
+from schemas.batch import encode_batch, make_batch
+from schemas.errors import SinkError
+from schemas.series import make_series
+from schemas.topics import ALL, ROLLUPS, SAMPLES
+from store.chdb import ChdbStore
+from store.repository import Repository
+from stream.agents import windowing
+from stream.agents.windowing import PartitionWorker
+from stream.settings import StreamSettings
+
+SERIES = [make_series("web-1", name) for name in ("cpu", "queue")]
+IDS = np.array([s.series_id for s in SERIES], np.uint64)
+BEGIN = 1_700_000_000_000 // 60_000 * 60_000
+SETTINGS = StreamSettings(rollups=("10s", "1m"), lateness_ms=5000, partitions=1, idle_ms=10**9)
+
+
+class Away(ChdbStore):
+    """The real store, which takes no inserts while ``away``."""
+
+    away = False
+
+    def insert(self, table, columns, *, token=""):
+        if self.away:
+            raise SinkError(f"cannot insert into {table}: away")
+        super().insert(table, columns, token=token)
+
+
+@pytest.fixture
+async def parts(tmp_path):
+    log, store = EmbeddedLog(str(tmp_path / "log")), Away(str(tmp_path / "store"))
+    await log.start()
+    await log.create_topics(dict.fromkeys(ALL, 1))
+    repository = Repository(store)
+    await repository.open()
+    yield log, repository, store
+    await repository.close()
+    await log.stop()
+
+
+async def opened(log, repository):
+    worker = PartitionWorker(0, log, repository, SETTINGS, lambda: BEGIN)
+    await worker.open()
+    return worker
+
+
+async def write(log, seconds, *, digest=0, rows=1):
+    """Append a record with a sample of each series in each second."""
+    times = BEGIN + np.repeat(np.array(list(seconds)) * 1000, 2 * rows)
+    ids, values = np.tile(IDS, len(times) // 2), np.ones(len(times))
+    batch = make_batch(SERIES, ids, times, values, requests=[(digest, len(ids))])
+    await log.append(SAMPLES, 0, encode_batch(batch))
+
+
+async def feed(log, worker):
+    while records := await log.read(SAMPLES, 0, worker.offset, records_max=1):
+        await worker.process(records)
+
+
+async def counts(repository, rollup="10s"):
+    rows = await repository.rollup_rows(rollup, np.repeat(IDS[:1], 8), BEGIN + np.arange(8) * 10_000)
+    return dict(zip(((rows["start_ms"] - BEGIN) // 10_000).tolist(), rows["count"].tolist(), strict=True))
+
+
+async def test_windows_that_could_not_be_told_of_are_made_again_by_the_next_owner(parts, monkeypatch):
+    log, repository, _ = parts
+    worker = await opened(log, repository)
+    await write(log, range(0, 20))
+    await feed(log, worker)
+    await worker.tick()
+    await write(log, range(20, 60))
+    append, told = log.append, 0
+
+    async def torn(topic, *given):
+        nonlocal told
+        told += topic == ROLLUPS
+        if topic == ROLLUPS and told == 2:
+            raise SinkError("cannot append: the broker is away")
+        return await append(topic, *given)
+
+    monkeypatch.setattr(log, "append", torn)
+    with pytest.raises(SinkError):
+        await feed(log, worker)
+    await worker.tick()
+    await worker.close()  # as a process does that ends: it must not say that the windows are stored
+    monkeypatch.undo()
+    after = await opened(log, repository)
+    await feed(log, after)
+    await after.close()
+    assert await counts(repository) == {0: 10, 1: 10, 2: 10, 3: 10, 4: 10}
+
+
+async def test_a_request_that_is_sent_again_after_a_restart_is_counted_once(parts):
+    log, repository, _ = parts
+    worker = await opened(log, repository)
+    await write(log, range(0, 10), digest=77)
+    await write(log, range(10, 120))
+    await feed(log, worker)
+    await worker.close()
+    after = await opened(log, repository)
+    assert after.offset > 0, "the first request is not read again"
+    await write(log, range(0, 10), digest=77)
+    await write(log, range(0, 10), digest=78)
+    await write(log, range(120, 150))
+    await feed(log, after)
+    for _ in range(4):
+        await after.tick()
+    await after.close()
+    assert (await counts(repository))[0] == 20
+
+
+async def test_while_the_store_is_away_no_more_is_held_than_fits_and_then_all_of_it_arrives(parts, monkeypatch):
+    log, repository, store = parts
+    monkeypatch.setattr(windowing, "PENDING_BYTES_MAX", 100_000)
+    worker = await opened(log, repository)
+    for second in range(70):
+        await write(log, [second], rows=100)
+    store.away = True
+    feeding = asyncio.create_task(feed(log, worker))
+    await asyncio.sleep(0.3)
+    stands = worker.offset
+    assert 10 < stands < 60 and not feeding.done()
+    with pytest.raises(SinkError):
+        await worker.tick()
+    await asyncio.sleep(0.1)
+    assert worker.offset == stands
+    store.away = False
+    while not feeding.done():
+        await worker.tick()
+        await asyncio.sleep(0.01)
+    await worker.close()
+    assert await counts(repository) == {n: 1000 for n in range(6)}
+
+
+async def test_an_owner_that_lost_the_partition_while_the_store_was_away_leaves_it_to_the_next(parts):
+    log, repository, store = parts
+    first = await opened(log, repository)
+    await write(log, range(0, 30))
+    await feed(log, first)
+    store.away = True
+    with pytest.raises(SinkError):
+        await first.tick()
+    store.away = False
+    second = await opened(log, repository)
+    await write(log, range(30, 60))
+    await write(log, [5])  # late
+    await feed(log, second)
+    for _ in range(4):
+        await second.tick()
+    await first.tick()  # it wakes, and writes what it still held
+    await second.close()
+    assert await counts(repository) == {0: 11, 1: 10, 2: 10, 3: 10, 4: 10}

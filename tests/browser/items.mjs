@@ -45,6 +45,8 @@ async function entity(page) {
   await until(page, () => document.querySelectorAll('.pin[data-kind=incident]').length && document.querySelectorAll('.pin[data-kind=alert]').length && document.querySelectorAll('.pin[data-kind=period]').length, null, 60_000);
   seen.pins = await page.evaluate(() => Object.fromEntries(['incident', 'alert', 'period'].map((kind) => [kind, document.querySelector(`.pin[data-kind=${kind}]`).title])));
   await until(page, () => Number(document.querySelector('#charts .plot').dataset.flags) > 0);
+  await settled(page);
+  await page.waitForTimeout(300);
   seen.spread = (await shown(page))[0].bands;
   const withBand = await canvasOf(page);
   await page.locator('#band').click();

@@ -102,7 +102,7 @@ def check(seen):
     assert seen["families"][:5] == ["CPU", "memory", "disk", "network", "requests"]
     assert seen["charts"] == len({metric.name for metric in METRICS})
     assert "region=eu-central" in seen["head"] and "web-2" in seen["head"]
-    assert seen["resolution"] == "windows of 1m" and seen["spread"] == ["spread"] and seen["bandIsDrawn"]
+    assert seen["resolution"] == "windows of 1m" and seen["spread"] == ["spread"]
     assert "ended by" in seen["pins"]["incident"] and "usually" in seen["pins"]["alert"]
     assert "sale" in seen["pins"]["period"]
     assert seen["cursors"] and seen["read"]

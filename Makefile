@@ -1,4 +1,4 @@
-# make run, make test, make lint, make bench, make chaos: each sets up what it needs first.
+# make run, make test, make lint, make bench, make fuzz, make chaos: each sets up what it needs first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,7 +33,7 @@ $(VENV)/.run: $(VENV)/.venv pyproject.toml
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.venv pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,lstm]'
 	touch $@ $(VENV)/.run
 
 fuzz: $(VENV)/.dev

@@ -17,7 +17,7 @@ HEADS, MIDDLE, METRICS = 3, 1, 2
 MINUTE = 60_000
 HAVE_JAX = importlib.util.find_spec("jax") is not None
 if os.environ.get("CI") == "true":
-    assert HAVE_JAX, "CI installs foreshock[lstm]"
+    assert HAVE_JAX, "make test installs foreshock[lstm]"
 EVERY = [pytest.param(k, marks=pytest.mark.skipif(k == "lstm" and not HAVE_JAX, reason="no JAX")) for k in KINDS]
 
 

@@ -74,6 +74,8 @@ def stream_settings(settings: Settings) -> StreamSettings:
         ),
         long_windows=_long_windows(settings),
         retention_s=settings.windows.retention_s,
+        log_retention_ms=duration_ms(settings.broker.retention),
+        log_bytes_max=settings.broker.retention_bytes,
         keep_samples=settings.windows.retention_s["samples"] != 0,
         alerts=alert_settings(settings),
         periods=_periods(settings),

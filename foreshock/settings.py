@@ -45,7 +45,8 @@ class Broker:
     url: str = ""  # empty: embedded, below the data folder
     partitions: int = 1  # of the topics that are split by entity; more only pays with more workers
     replication: int = 0  # of topics that Foreshock makes on Kafka; 0: as many as there are brokers, at most three
-    retention: str = "7d"  # of those topics: how long the store may be away
+    retention: str = "7d"  # of the log: how long the store may be away
+    retention_bytes: int = 10 << 30  # of the embedded log: more is kept only while it is needed
     username: str = ""  # SASL; empty for none
     password: str = field(default="", repr=False)
     mechanism: str = "SCRAM-SHA-512"  # or SCRAM-SHA-256, PLAIN

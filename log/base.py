@@ -34,5 +34,12 @@ class Log(Protocol):
     async def offsets(self, topic: str, partition: int) -> tuple[int, int]:
         """Return (begin, end): the oldest offset kept and the next to be written."""
 
+    async def drop_old(self, needed: Mapping[tuple[str, int], int], *, before_ms: int, bytes_max: int) -> int:
+        """Remove what is older, or too much, and that nobody needs (log.retention); return how many records.
+
+        needed : (topic, partition) → the lowest offset that is still needed; what is not named is kept whole. A broker
+        does this by itself, so Kafka's returns 0.
+        """
+
     def tail(self, positions: Mapping[tuple[str, int], int]) -> AsyncIterator[list[Record]]:
         """Yield lists of records of any of the partitions as they come, from the given offsets on, for ever."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from log.base import Record
+from log.retention import Filled, Place, unneeded
 from schemas.errors import ForeshockError, SinkError, SourceError
 
 # length of key and value, CRC-32 of what follows it, epoch ms, key length (-1: no key)
@@ -159,9 +160,21 @@ class _Partition:
             offset = current
         return out
 
-    def trim(self, before: int) -> None:
+    def filled(self, place: Place) -> list[Filled]:
+        """Return the segments that are not written to any more, oldest first."""
+        return [
+            Filled(place, one.base, one.base + one.count, one.size, int(one.path.stat().st_mtime * 1000))
+            for one in self.segments[:-1]
+        ]
+
+    def trim(self, before: int) -> int:
+        """Remove whole segments whose records are all below an offset; return how many records those were."""
+        removed = 0
         while len(self.segments) > 1 and self.segments[1].base <= before:
-            self.segments.pop(0).path.unlink()
+            gone = self.segments.pop(0)
+            gone.path.unlink()
+            removed += gone.count
+        return removed
 
     def close(self) -> None:
         if self._file is not None:
@@ -330,6 +343,13 @@ class EmbeddedLog:
         ).fetchone()
         return None if row is None else int(row[0])
 
-    def trim(self, topic: str, partition: int, before_offset: int) -> None:
-        """Remove whole segments whose records are all below ``before_offset``."""
-        self._partition(topic, partition).trim(before_offset)
+    def trim(self, topic: str, partition: int, before_offset: int) -> int:
+        """Remove whole segments whose records are all below ``before_offset``; return how many records those were."""
+        return self._partition(topic, partition).trim(before_offset)
+
+    async def drop_old(self, needed: Mapping[Place, int], *, before_ms: int, bytes_max: int) -> int:
+        places = {(topic, n): one for topic, those in self._partitions.items() for n, one in enumerate(those)}
+        over = sum(segment.size for one in places.values() for segment in one.segments) - bytes_max
+        filled = [segment for place, one in places.items() for segment in one.filled(place)]
+        gone = unneeded(filled, needed, before_ms=before_ms, bytes_over=over)
+        return sum(places[place].trim(offset) for place, offset in gone.items())

@@ -29,4 +29,7 @@ class StreamSettings:
     snapshot_interval_ms: int = 60_000
     cards_interval_ms: int = 5_000
     watch_interval_s: float = 5.0
+    log_retention_ms: int = 7 * 86_400_000  # of the embedded log; a broker has its own
+    log_bytes_max: int = 10 << 30
+    forget_interval_s: float = 60.0
     patience_ms: int = 30_000  # so long a partition may get nothing though there is something to read

@@ -16,7 +16,7 @@ from log.kafka_options import KafkaOptions
 from log.kafka_topics import FETCH_BYTES
 from log.open import faust_url
 from schemas.errors import ForeshockError
-from schemas.topics import EVENTS_JSON, ROLLUPS, SAMPLES, VERDICTS
+from schemas.topics import ALERTS, EVENTS_JSON, EVENTS_REJECTED, ROLLUPS, SAMPLES, VERDICTS
 from store.repository import Repository
 from stream.agents.alerting import PartitionAlerter
 from stream.agents.scoring import PartitionScorer
@@ -70,6 +70,7 @@ class StreamWorker:
         self._retired_close_seconds = 0.0
         self._busy: set[str] = set()  # topics whose agent works on records, or waits for the store
         self.lags: dict[tuple[str, int], int] = {}  # (topic, partition) → records not taken in yet
+        self._forgotten = 0  # records of the log
         self._longer = LongerRollups(
             settings.long_windows,
             log=log,
@@ -206,7 +207,7 @@ class StreamWorker:
         if "window" in self._agents:
             await self._repository.apply_retention(self._settings.retention_s, self._now_ms())
         await self.app.start()
-        self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._watch())]
+        self._tasks = [asyncio.create_task(work()) for work in (self._tick, self._watch, self._forget_old)]
         if "window" in self._agents:
             self._tasks.append(asyncio.create_task(self._merge_longer()))
 
@@ -251,6 +252,22 @@ class StreamWorker:
             self.lags = lags
             watchdog.forget(set(lags))
 
+    async def _forget_old(self) -> None:
+        """Let old records of the log go that no restart reads again. Incidents are never forgotten."""
+        while True:
+            await asyncio.sleep(self._settings.forget_interval_s)
+            try:
+                await self.forget_old()
+            except (ForeshockError, OSError) as error:
+                logger.error("cannot remove old segments of the log: %s; again in a minute", error)
+
+    async def forget_old(self) -> None:
+        needed = {(topic, n): one.needed_offset for topic, of in self._workers_of.items() for n, one in of.items()}
+        for topic in (ALERTS, EVENTS_REJECTED):  # only followed live
+            needed[topic, 0] = (await self._log.offsets(topic, 0))[1]
+        before_ms = self._now_ms() - self._settings.log_retention_ms
+        self._forgotten += await self._log.drop_old(needed, before_ms=before_ms, bytes_max=self._settings.log_bytes_max)
+
     async def _merge_longer(self) -> None:
         """The owner of the first partition merges, so that in a cluster one does, whoever dies."""
         while True:
@@ -292,6 +309,7 @@ class StreamWorker:
         for worker in self._workers():
             total.update(worker.counters)
         total["longer_windows"] += self._longer.merged
+        total["log_records_forgotten"] = self._forgotten
         return dict(total)
 
     @property

@@ -57,6 +57,11 @@ class PartitionAlerter:
             self._deliverer.add(notification)
         return self.offset
 
+    @property
+    def needed_offset(self) -> int:
+        """The lowest offset that is read again after a crash."""
+        return self._written_offset
+
     async def process(self, records: list[Record]) -> None:
         async with self._lock:
             if self._closed:

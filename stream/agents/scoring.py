@@ -54,6 +54,7 @@ class PartitionScorer:
         self._thread = ThreadPoolExecutor(1, f"models-{partition}")
         self._lock = asyncio.Lock()
         self._snapshot_ms = self._cards_ms = now_ms()
+        self._needed: dict[str, int] = {}  # as ``_seen``, of what is stored
         self._incidents_offset = 0
         self._changed: set[str] = set()  # rollups whose models did something since their last snapshot
         self._stale_cards: set[str] = set()
@@ -85,6 +86,7 @@ class PartitionScorer:
                 self._seen[name] = saved[name].resume_offset
             self.engines[name] = engine
         await self._take_incidents()
+        self._needed = {name: offset for name, offset in self._seen.items() if offset > 0}
         self.offset = min(self._seen.values(), default=0)
         return self.offset
 
@@ -206,7 +208,13 @@ class PartitionScorer:
             stored.saved(kept, engine.ring.next_number)
             body = bytes(cramjam.zstd.compress(pack(engine.state() | {"stored": stored.parts})))
             await self._models.save_state(self.partition, name, self._seen[name], self._now_ms(), body)
+        self._needed = {name: self._seen[name] for name in self._seen if self._seen[name] > 0}
         self._changed.clear()
+
+    @property
+    def needed_offset(self) -> int:
+        """The lowest offset that is read again after a crash; models that never had a window need none."""
+        return min(self._needed.values(), default=0)
 
     async def close(self) -> None:
         """Write everything."""

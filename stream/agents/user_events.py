@@ -49,6 +49,11 @@ class PartitionTranslator:
         self.offset = self._written_offset = saved["resume_offset"] if saved else 0
         return self.offset
 
+    @property
+    def needed_offset(self) -> int:
+        """The lowest offset that is read again after a crash."""
+        return self._written_offset
+
     async def process(self, records: list[Record]) -> None:
         async with self._lock:
             columns: dict[int, list[tuple[Series, int, float, int]]] = defaultdict(list)

@@ -344,6 +344,11 @@ class PartitionWorker:
         self._rollups, self._raw, self._requests = [], [], []
         return taken
 
+    @property
+    def needed_offset(self) -> int:
+        """The lowest offset that is read again after a crash."""
+        return self._checkpoint.get("resume_offset", 0)
+
     async def close(self) -> None:
         """Write what is pending."""
         self._closed = True

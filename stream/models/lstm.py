@@ -31,7 +31,7 @@ Weights = dict[str, np.ndarray]
 
 def absent() -> str:
     """Return why it cannot be had, empty if it can."""
-    return "" if find_spec("jax") else "JAX is not installed: pip install 'foreshock[lstm]'"
+    return "" if find_spec("jax") else "JAX is not installed: pip install 'jax[cpu]'"
 
 
 @cache

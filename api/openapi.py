@@ -158,8 +158,14 @@ def describe() -> dict[str, Any]:
                 [_query(name, {"type": "string"}) for name in ("entity", "metric", "horizon", "stat")],
             )
         },
-        "/api/v1/entities": {"get": _get("What is watched", _LIST)},
-        "/api/v1/series": {"get": _get("Every series", _LIST, [_query("entity", _TEXTS), _query("metric", _TEXTS)])},
+        "/api/v1/entities": {"get": _get("What is watched; last_seen may be a minute behind", _LIST)},
+        "/api/v1/series": {
+            "get": _get(
+                "Every series; last_seen may be a minute behind",
+                _LIST,
+                [_query("entity", _TEXTS), _query("metric", _TEXTS)],
+            )
+        },
         "/api/v1/periods": {"get": _get("Traffic periods of an interval", _LIST, _INTERVAL)},
         "/api/v1/overview": {
             "get": _get("Every entity: labels, newest verdicts, a line of scores", _OBJECT, [*_INTERVAL, _POINTS])

@@ -78,6 +78,9 @@ def fill(store: Store, series: list[Series], kept: dict[str, tuple[int, int]], n
             store.execute(_rows(name, hop_s), parameters)
         rows = n * of
         print(f"{name}: {days} days, {rows:,} rows, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    store.execute(
+        "INSERT INTO seen SELECT series_id, min(first_ms), max(last_ms) FROM rollups GROUP BY series_id"  # as 0007
+    )
     store.execute("DROP TABLE numbered")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,8 @@ logging.getLogger("clickhouse_driver.columns.service").setLevel(logging.ERROR)
 CONNECT_TIMEOUT_S = 5
 REQUEST_TIMEOUT_S = 60
 _TROUBLE = (errors.Error, OSError, EOFError)
+# The type of such a column, and of min(column) too; its values are plain ones.
+_SIMPLE = re.compile(r"SimpleAggregateFunction\(\w+, (.+)\)")
 
 
 class ClickhouseStore:
@@ -98,6 +101,7 @@ class ClickhouseStore:
             columns, types = self._execute(sql, dict(parameters or {}), **options)
         except _TROUBLE as error:
             raise SourceError(f"cannot query the store at {self._where}: {_said(error)}") from error
+        types = [(name, _SIMPLE.sub(r"\1", kind)) for name, kind in types]
         columns = columns or [_empty(kind) for _, kind in types]
         return {name: _column(values, kind) for (name, kind), values in zip(types, columns, strict=True)}
 

@@ -15,6 +15,7 @@ from store.base import Columns, Store
 from store.ranges import RangeTable
 from store.retention import apply_retention
 from store.rows import NUMBERS, rollup_columns
+from store.seen import SeenWriter
 from store.thread import StoreThread
 
 SERIES_MAX = 5000
@@ -41,6 +42,7 @@ class Repository:
         self.ranges = RangeTable(self.thread)
         self._series: dict[int, Series] = {}
         self._by_entity: dict[str, list[int]] = {}
+        self._seen = SeenWriter()
 
     async def open(self) -> None:
         await self._run(self._store.open)
@@ -113,6 +115,7 @@ class Repository:
             ids, times, values = (np.concatenate([part[k] for part in raw]) for k in range(3))
             self._store.insert("samples", {"series_id": ids, "timestamp_ms": times, "value": values})
         if rollups:
+            self._seen.write(self._store, rollups)
             self._store.insert("rollups", rollup_columns(rollups))
         if touched:
             self._store.insert("touched", touched)
@@ -131,20 +134,19 @@ class Repository:
         await self._run(apply_retention, self._store, retention_s, now_ms)
 
     async def seen(self) -> list[tuple[str, int, int]]:
-        """Return (entity, first, last seen in epoch ms) of each entity with a closed window."""
+        """Return (entity, first, last seen in epoch ms) of each entity with a closed window; see ``series_seen``."""
         sql = (
-            "SELECT entity, min(low) AS first_ms, max(high) AS last_ms FROM series AS s JOIN ("
-            " SELECT series_id, min(first_ms) AS low, max(last_ms) AS high FROM rollups GROUP BY series_id"
+            "SELECT entity, min(low) AS first, max(high) AS last FROM series AS s JOIN ("
+            " SELECT series_id, min(first_ms) AS low, max(last_ms) AS high FROM seen GROUP BY series_id"
             ") AS r USING (series_id) GROUP BY entity"
         )
         rows = await self.thread.read(self._store.select, sql)
-        columns = (rows["entity"], rows["first_ms"].tolist(), rows["last_ms"].tolist())
-        return list(zip(*columns, strict=True))
+        return list(zip(rows["entity"], rows["first"].tolist(), rows["last"].tolist(), strict=True))
 
     async def series_seen(self, ids: list[int]) -> dict[int, tuple[int, int]]:
-        """Return first and last seen, epoch ms, of series."""
+        """Return first and last seen, epoch ms, of series; last may be up to store.seen.LAG_MS too early."""
         sql = (
-            "SELECT series_id, min(first_ms) AS low, max(last_ms) AS high FROM rollups"
+            "SELECT series_id, min(first_ms) AS low, max(last_ms) AS high FROM seen"
             " WHERE series_id IN {ids:Array(UInt64)} GROUP BY series_id"
         )
         rows = await self.thread.read(self._store.select, sql, {"ids": ids})

@@ -53,8 +53,10 @@ def plain(kind: str) -> str:
 
 
 def arrow(kind: str) -> pyarrow.DataType:
-    inner = re.fullmatch(r"Array\((.+)\)", kind)
-    return pyarrow.list_(arrow(inner[1])) if inner else ARROW[kind]
+    if inner := re.fullmatch(r"Array\((.+)\)", kind):
+        return pyarrow.list_(arrow(inner[1]))
+    inner = re.fullmatch(r"SimpleAggregateFunction\(\w+, (\w+)\)", kind)
+    return ARROW[inner[1] if inner else kind]
 
 
 class Engine:

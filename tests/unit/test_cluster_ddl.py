@@ -48,14 +48,15 @@ def test_every_definition_of_every_migration_is_one_for_the_whole_cluster_and_pa
         front = [sql for sql in made if sql.startswith(f"CREATE TABLE IF NOT EXISTS {name} ")]
         assert len(local) == len(front) >= 1, name
         for sql in local:
-            assert re.search(r"ENGINE = Replicated(Replacing)?MergeTree", sql) and "non_replicated" not in sql
+            assert re.search(r"ENGINE = Replicated(Replacing|Aggregating)?MergeTree", sql), sql
+            assert "non_replicated" not in sql
         for sql in front:
             assert f"Distributed('site-1', currentDatabase(), {name}_local, cityHash64(" in sql
 
 
 def test_rows_that_replace_each_other_are_on_one_shard():
     for sql in definitions():
-        if "ENGINE = ReplacingMergeTree" in sql:
+        if re.search("ENGINE = (Replacing|Aggregating)MergeTree", sql):
             key = set(re.split(r"[,\s]+", re.search(r"ORDER BY \(?([\w, ]+)", sql)[1].strip()))
             shard = re.search(r"cityHash64\(([\w, ]+)\)", on_cluster(sql, "c")[1])[1]
             assert set(re.split(r"[,\s]+", shard)) <= key, sql

@@ -227,7 +227,15 @@ def describe() -> dict[str, Any]:
             )
         },
         "/api/v1/incidents": {
-            "get": _get("The incidents, the newest first", _LIST, [_query("entity", _TEXTS)]),
+            "get": _get(
+                "The incidents, the newest first; a Link header with rel=next where there are more",
+                _LIST,
+                [
+                    _query("entity", _TEXTS),
+                    _query("limit", {"type": "integer", "maximum": 10_000}),
+                    _query("after", {"type": "string"}),
+                ],
+            ),
             "post": _post(
                 "Add or update an incident, or many: a list, an object a line, or text/csv with a header line",
                 {"oneOf": [_INCIDENT, {"type": "array", "items": _INCIDENT}]},

@@ -93,13 +93,14 @@ def _ask(
     *,
     content: bytes | None = None,
     content_type: str = "application/json",
-) -> Any:
+    query: str = "",
+) -> httpx.Response:
     headers = {"Content-Type": content_type} | ({"Authorization": f"Bearer {token}"} if token else {})
-    address = f"{address_of(url, data)}/api/v1/incidents"
+    address = f"{address_of(url, data)}/api/v1/incidents{query}"
     response = httpx.request(method, address, headers=headers, content=content, timeout=60)
     if response.status_code not in (200, 201):
         raise ForeshockError(f"the server answered {response.status_code}: {response.text[:300]}")
-    return response.json()
+    return response
 
 
 @incidents.command("list")
@@ -107,8 +108,14 @@ def _ask(
 @token_option
 def list_incidents(url: str | None, data: Path | None, token: str | None) -> None:
     """Print every incident as a line of JSON, the newest first."""
-    for incident in _ask("GET", url, data, token):
-        click.echo(json.dumps(incident))
+    query = ""
+    while True:
+        answer = _ask("GET", url, data, token, query=query)
+        for incident in answer.json():
+            click.echo(json.dumps(incident))
+        if "next" not in answer.links:
+            break
+        query = "?" + answer.links["next"]["url"].partition("?")[2]
 
 
 @incidents.command("add")
@@ -122,7 +129,7 @@ def list_incidents(url: str | None, data: Path | None, token: str | None) -> Non
 @click.option("--external-id", default="")
 def add_incident(url: str | None, data: Path | None, token: str | None, **fields: str | None) -> None:
     """Tell of one incident."""
-    click.echo(_ask("POST", url, data, token, content=json.dumps(fields).encode())["id"])
+    click.echo(_ask("POST", url, data, token, content=json.dumps(fields).encode()).json()["id"])
 
 
 @incidents.command("import")
@@ -132,7 +139,7 @@ def add_incident(url: str | None, data: Path | None, token: str | None, **fields
 def import_incidents(url: str | None, data: Path | None, token: str | None, file: Path) -> None:
     """Import a CSV file with a header line, or JSON: a list, or an object a line; fields as the API takes them."""
     kind = "text/csv" if file.suffix == ".csv" else "application/json"
-    said = _ask("POST", url, data, token, content=file.read_bytes(), content_type=kind)
+    said = _ask("POST", url, data, token, content=file.read_bytes(), content_type=kind).json()
     rejected = said.get("rejected", [])
     click.echo(f"imported {said.get('accepted', 1)}", err=True)
     for one in rejected[:20]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -30,9 +31,24 @@ class IncidentTable:
         rows = await self._thread.run(self._thread.store.select, sql, {"id": incident_id})
         return msgspec.json.decode(rows["body"][0], type=Incident) if len(rows["body"]) else None
 
-    async def all(self, limit: int = 10_000) -> list[Incident]:
-        """Return the incidents that were not withdrawn, the newest first."""
-        sql = "SELECT body FROM incidents FINAL LIMIT {limit:UInt32}"
-        rows = await self._thread.run(self._thread.store.select, sql, {"limit": limit})
-        found = [msgspec.json.decode(body, type=Incident) for body in rows["body"]]
-        return sorted((i for i in found if not i.withdrawn), key=lambda i: -i.start_ms)
+    async def select(
+        self, entities: Sequence[str] = (), *, after: Incident | None = None, limit: int
+    ) -> list[Incident]:
+        """Return at most ``limit`` incidents that were not withdrawn, the newest first.
+
+        entities : of these alone; none: of all. after : those that come after this one in that order.
+        """
+        parameters: dict[str, Any] = {"limit": limit}
+        sql = (
+            "SELECT body FROM (SELECT id, body, JSONExtractInt(body, 'start_ms') AS start, entity FROM incidents FINAL)"
+            " WHERE NOT JSONExtractBool(body, 'withdrawn')"
+        )
+        if entities:
+            sql += " AND entity IN {entities:Array(String)}"
+            parameters["entities"] = list(entities)
+        if after is not None:
+            sql += " AND (start < {start:Int64} OR (start = {start:Int64} AND id > {id:String}))"
+            parameters |= {"start": after.start_ms, "id": after.id}
+        sql += " ORDER BY start DESC, id LIMIT {limit:UInt32}"
+        rows = await self._thread.run(self._thread.store.select, sql, parameters)
+        return [msgspec.json.decode(body, type=Incident) for body in rows["body"]]

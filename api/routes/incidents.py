@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -13,8 +14,11 @@ from starlette.responses import Response
 from api.context import Context, json_response
 from api.ingest.body import decompressed
 from api.ingest.incidents import parse_incidents
+from schemas.errors import DataError
 from schemas.incident import Incident
 from schemas.topics import INCIDENTS
+
+INCIDENTS_MAX = 10_000  # in one answer
 
 
 class IncidentRoutes:
@@ -22,9 +26,23 @@ class IncidentRoutes:
         self._context = context
 
     async def list(self, request: Request) -> Response:
-        entities = set(request.query_params.getlist("entity"))
-        found = [i for i in await self._context.incidents.all() if not entities or i.entity in entities]
-        return json_response([_shown(i) for i in found])
+        """Answer the newest; ``Link: <…>; rel="next"`` (RFC 8288) says where more of them are."""
+        query = request.query_params
+        limit = query.get("limit", str(INCIDENTS_MAX))
+        if not limit.isascii() or not limit.isdigit() or not 0 < int(limit[:9]) <= INCIDENTS_MAX:
+            raise DataError(f"cannot use limit={limit[:20]!r}: want 1 to {INCIDENTS_MAX}")
+        entities, most = query.getlist("entity"), int(limit)
+        after = None
+        if (after_id := query.get("after")) is not None:
+            after = await self._context.incidents.get(after_id)
+            if after is None:
+                raise DataError(f"cannot use after={after_id[:40]!r}: want the id of an incident")
+        found = await self._context.incidents.select(entities, after=after, limit=most + 1)
+        response = json_response([_shown(i) for i in found[:most]])
+        if len(found) > most:
+            asked = [("entity", name) for name in entities] + [("limit", limit), ("after", found[most - 1].id)]
+            response.headers["Link"] = f'<{request.url.path}?{urlencode(asked)}>; rel="next"'
+        return response
 
     async def one(self, request: Request) -> Response:
         return json_response(_shown(await self._known(request)))

@@ -39,6 +39,17 @@ def test_many_at_once_over_http_and_by_the_command(url, tmp_path):
     counts = Counter(one["entity"] for one in known)
     assert [counts[name] for name in ("i-1", "i-2", "i-3", "i-4", "c-1", "c-2")] == [1, 1, 500, 3, 1, 1]
     assert [one["title"] for one in known if one["entity"] == "i-1"] == ['a, "b"']
+    answer = httpx.get(f"{url}/api/v1/incidents", params={"limit": 200, "entity": ["i-3", "i-4"]})
+    pieces = [answer.json()]
+    while "next" in answer.links:
+        answer = httpx.get(url + answer.links["next"]["url"])
+        pieces.append(answer.json())
+    assert [len(piece) for piece in pieces] == [200, 200, 103]
+    assert sum(pieces, []) == [one for one in known if one["entity"] in ("i-3", "i-4")]
+    for refused in ({"limit": "0"}, {"limit": "10001"}, {"after": "nobody"}):
+        assert httpx.get(f"{url}/api/v1/incidents", params=refused).status_code == 400
+    listed = subprocess.run([*CLI, "incidents", "list", "--url", url], capture_output=True, text=True, check=True)
+    assert [json.loads(line) for line in listed.stdout.splitlines()] == known
     for body, kind in (
         (b"", "text/csv"),
         (b"a,b\n1,2", "text/csv"),

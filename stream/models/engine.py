@@ -32,7 +32,7 @@ from stream.models.threshold import Budget
 from stream.models.unusual import Residuals, Unusual
 
 METRICS_MAX = 4000
-FORMAT = 3  # of a snapshot; one of another format cannot be restored
+FORMAT = 4  # of a snapshot; one of another format cannot be restored
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,34 @@
 """How unlike anything before a metric's last windows are: for entities with few metrics.
 
-Each metric's last values, as vectors of two lengths, are compared with all such vectors of its past: the mean distance
-to the three nearest (k nearest neighbours, as in KNN-CAD: Burnaev, Ishimtsev 2016, without its conformal part). How
-rare such a distance is comes from an exponential tail above the running 98th percentile of their logarithms (peaks over
-threshold: Siffer et al., KDD 2017). The result is -ln of that probability, so metrics and entities compare.
+Three things are looked at, each turned into a rarity (``tail.Tail``), so that metrics and entities compare:
 
-Lengths, k and percentile were chosen on the 31 development files of the Numenta benchmark; neighbouring values do
-within three points as well there.
+- its last values, as vectors of two lengths, are compared with all such vectors of its past: the mean distance to the
+  three nearest (k nearest neighbours, as in KNN-CAD: Burnaev, Ishimtsev 2016, without its conformal part);
+- how far a value is above the highest or below the lowest ever, in spreads of the past;
+- how still the last windows are: what stops looks like much of the past, a value at a time.
+
+Lengths, k, percentile and weights were chosen on the 31 development files of the Numenta benchmark; neighbouring values
+do within three points as well there.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections import deque
+import math
 from typing import Any
 
 import numpy as np
+
+from stream.models.tail import Tail
 
 LENGTHS = (10, 20)
 NEIGHBOURS = 3
 HISTORY = 2000
 VECTORS_MIN = 45
+STILL_LENGTH = 40
+LARGEST = 1e30  # of a value: sums of vectors of such fit a float32
+# What one unit of these rarities adds, beside the mean of the two lengths'.
+NOVEL = 0.25
+STILL = 0.35
 METRICS_MAX = 4  # an entity with more has too many sequences: its metrics together say more than each alone
 SEQUENCES_MAX = 1000
 # A window as rare as one in e^4, 55, scores one half; each further unit of rarity adds so much log-odds.
@@ -29,88 +37,70 @@ STEEPNESS = 1.2
 _STRAIGHT = 8.0
 
 
-class Tail:
-    """Turns values into -ln of the probability of so high a one, from the values before. Keeps the newest HISTORY."""
-
-    QUANTILE = 0.98
-    WARM = 60
-
-    def __init__(self) -> None:
-        self._sorted: list[float] = []
-        self._newest: deque[float] = deque()
-
-    def step(self, value: float) -> float:
-        """Return the rarity of a value, 0 while too few are known; then know it too."""
-        rarity, known = 0.0, self._sorted
-        n = len(known)
-        if n >= self.WARM:
-            at = int(self.QUANTILE * n)
-            edge = known[at]
-            excess = sum(known[at:]) / (n - at) - edge
-            scale = max(excess, 1e-3 * (abs(edge) + 1e-9), 0.05 * (edge - known[n // 2]))
-            if value > edge:
-                rarity = float(-np.log(1 - self.QUANTILE) + (value - edge) / scale)
-            else:
-                rarity = float(-np.log(1 - bisect_left(known, value) / (n + 1)))
-        insort(known, value)
-        self._newest.append(value)
-        if n >= 5 * HISTORY:
-            known.pop(bisect_left(known, self._newest.popleft()))
-        return rarity
-
-    def state(self) -> list[float]:
-        return list(self._newest)
-
-    @classmethod
-    def of(cls, newest: list[float]) -> Tail:
-        tail = cls()
-        tail._newest, tail._sorted = deque(newest), sorted(newest)
-        return tail
-
-
 class Sequence:
-    """The past of one metric of one entity: the newest HISTORY values."""
+    """The past of one metric of one entity: the newest HISTORY values, and the least and the highest ever."""
 
     def __init__(self) -> None:
         self._values = np.zeros(2 * HISTORY, np.float32)
         self._count = 0
+        self._least, self._most = math.inf, -math.inf
         self._tails = [Tail() for _ in LENGTHS]
+        self._novel, self._still = Tail(), Tail()
 
     def step(self, value: float) -> float:
         """Return how rare the sequence is that ends with this value, 0 while too little is known."""
         if self._count == len(self._values):
             self._values[:HISTORY] = self._values[HISTORY:].copy()
             self._count = HISTORY
-        self._values[self._count] = value
+        self._values[self._count] = min(max(value, -LARGEST), LARGEST)
+        value = float(self._values[self._count])
         self._count += 1
         past = self._values[: self._count]
-        rarities = [0.0] * len(LENGTHS)
-        for i, length in enumerate(LENGTHS):
-            vectors = len(past) - 2 * length + 1  # those that do not overlap with the last
-            if vectors < VECTORS_MIN:
-                continue
-            first = max(0, vectors - HISTORY)
-            views = np.lib.stride_tricks.sliding_window_view(past, length)
-            there = views[first:vectors]
-            distance = np.abs(there - views[-1]).mean(1)
-            nearest = float(np.partition(distance, NEIGHBOURS)[:NEIGHBOURS].mean())
-            scale = float(there[:, 0].std()) + 1e-12
-            rarities[i] = self._tails[i].step(float(np.log(nearest / scale + 0.01)))
-        return sum(rarities) / len(rarities)
+        rarities = [self._unlike(past, length, tail) for length, tail in zip(LENGTHS, self._tails, strict=True)]
+        beyond = max(value - self._most, self._least - value, 0.0)
+        self._least, self._most = min(self._least, value), max(self._most, value)
+        return sum(rarities) / len(rarities) + self._beyond_or_still(past, beyond)
+
+    def _unlike(self, past: np.ndarray, length: int, tail: Tail) -> float:
+        vectors = len(past) - 2 * length + 1  # those that do not overlap with the last
+        if vectors < VECTORS_MIN:
+            return 0.0
+        first = max(0, vectors - HISTORY)
+        views = np.lib.stride_tricks.sliding_window_view(past, length)
+        there = views[first:vectors]
+        distance = np.abs(there - views[-1]).mean(1)
+        nearest = float(np.partition(distance, NEIGHBOURS)[:NEIGHBOURS].mean())
+        scale = float(there[:, 0].std(dtype=np.float64)) + 1e-12
+        return tail.step(float(np.log(nearest / scale + 0.01)))
+
+    def _beyond_or_still(self, past: np.ndarray, beyond: float) -> float:
+        if len(past) <= 2 * STILL_LENGTH:
+            return 0.0
+        spread = float(past[-HISTORY - 1 : -1].std(dtype=np.float64)) + 1e-12
+        moving = float(past[-STILL_LENGTH:].std(dtype=np.float64)) / spread
+        return NOVEL * self._novel.step(beyond / spread) + STILL * self._still.step(-math.log(moving + 0.01))
 
     @property
     def ready(self) -> bool:
         return self._count >= VECTORS_MIN + 2 * max(LENGTHS) + Tail.WARM
 
     def state(self) -> dict[str, Any]:
-        return {"values": self._values[: self._count].copy(), "tails": [tail.state() for tail in self._tails]}
+        return {
+            "values": self._values[: self._count].copy(),
+            "range": [self._least, self._most],
+            "tails": [tail.state() for tail in self._tails],
+            "novel": self._novel.state(),
+            "still": self._still.state(),
+        }
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> Sequence:
         sequence = cls()
         sequence._count = len(state["values"])
         sequence._values[: sequence._count] = state["values"]
-        sequence._tails = [Tail.of(newest) for newest in state["tails"]]
+        sequence._least, sequence._most = state["range"]
+        sequence._tails = [Tail.of(tail) for tail in state["tails"]]
+        sequence._novel, sequence._still = Tail.of(state["novel"]), Tail.of(state["still"])
         return sequence
 
 

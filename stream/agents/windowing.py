@@ -81,6 +81,7 @@ class PartitionWorker:
         self._room = asyncio.Event()
         self._closed = self._abandoned = False
         self._recovered_until = -1  # samples up to this offset may be in stored rows already
+        self._raw_until = -1  # raw samples up to this offset are stored
         self._lock, self._storing = asyncio.Lock(), asyncio.Lock()
         self._correcting: asyncio.Task | None = None
         self._last_record_ms = now_ms()
@@ -103,7 +104,7 @@ class PartitionWorker:
         if saved is None:
             return 0
         tails = await self._repository.counter_tails(floor_ms := saved["floor_ms"], floor_ms - LOOK_BACK_MS)
-        self.offset = saved["resume_offset"]
+        self.offset, self._raw_until = saved["resume_offset"], saved["version"]
         requests = await self._repository.requests(self.partition, self.offset, REQUESTS_REMEMBERED)
         self._windows.restore(saved["watermark_ms"], floor_ms, tails, requests)
         return self.offset
@@ -193,7 +194,7 @@ class PartitionWorker:
                 if series.kind == "counter":
                     self._counter_ids.add(series.series_id)
             self.counters["samples"] += self._windows.apply(record.offset, batch)
-            if len(got.ids) and self._settings.keep_samples:
+            if len(got.ids) and self._settings.keep_samples and record.offset > self._raw_until:
                 self._raw.append(got)
                 self._bytes += sum(column.nbytes for column in got)
             if batch.advance_ms == NO_ADVANCE:

@@ -157,3 +157,22 @@ async def test_an_owner_that_lost_the_partition_while_the_store_was_away_leaves_
     await first.tick()  # it wakes, and writes what it still held
     await second.close()
     assert await counts(repository) == {0: 11, 1: 10, 2: 10, 3: 10, 4: 10}
+
+
+async def test_raw_samples_are_not_written_again_by_the_next_owner(parts):
+    """Who takes over reads from before what is stored, because of the windows that are open."""
+    log, repository, store = parts
+    for number in range(4):
+        worker = await opened(log, repository)
+        assert number == 0 or worker.offset < number, "nothing would be read again"
+        await write(log, range(number * 20, number * 20 + 20))
+        await feed(log, worker)
+        await worker.tick()
+        if number % 2:
+            worker.abandon()
+        else:
+            await worker.close()
+    rows = await repository.thread.run(
+        store.select, "SELECT count() AS n, uniqExact(series_id, timestamp_ms) AS different FROM samples"
+    )
+    assert (int(rows["n"][0]), int(rows["different"][0])) == (160, 160)

@@ -18,8 +18,10 @@ import click
 import httpx
 
 from foreshock import __version__
+from foreshock.backup import backup
 from foreshock.client import incidents, query
 from foreshock.replay import replay
+from foreshock.restore import restore
 from foreshock.settings import Settings, default_data_dir, load
 from schemas.errors import ForeshockError, SettingsError
 
@@ -107,7 +109,7 @@ def alerts(data: Path | None, config: Path | None) -> None:
 def check(data: Path | None, config: Path | None) -> None:
     """Read the configuration, reach broker and store, say what is wrong and where."""
     from foreshock.roles import alert_settings, stream_settings
-    from log.embedded import DataFolderInUse
+    from log.lock import DataFolderInUse
     from log.open import open_log
     from store.base import open_store
     from stream.models.kinds import absent
@@ -182,7 +184,7 @@ def token(name: str, scope: str) -> None:
     click.echo(f'add to foreshock.toml: [auth] tokens = ["{name}:{scope.replace(",", "+")}:{digest}"]', err=True)
 
 
-for command in (replay, query, incidents):
+for command in (replay, query, incidents, backup, restore):
     cli.add_command(command)
 
 

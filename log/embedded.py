@@ -7,7 +7,6 @@ well with ``fsync=True``. A record torn by a crash is cut off when the log is op
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import sqlite3
 import struct
@@ -20,8 +19,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from log.base import Record
+from log.lock import lock
 from log.retention import Filled, Place, unneeded
-from schemas.errors import ForeshockError, SinkError, SourceError
+from schemas.errors import SinkError, SourceError
 
 # length of key and value, CRC-32 of what follows it, epoch ms, key length (-1: no key)
 _HEADER = struct.Struct("<IIqi")
@@ -30,17 +30,6 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 RECORD_BYTES_MAX = 64 * 1024 * 1024
 _INDEX_EVERY = 64
 RECENT_BYTES, RECENT_RECORDS = 2 << 20, 256  # of a partition: who follows the log reads them without the file
-
-
-class DataFolderInUse(ForeshockError):
-    """Another process has the folder open; ``running`` says which."""
-
-    def __init__(self, folder: Path, owner: str) -> None:
-        super().__init__(
-            f"cannot open data folder {folder}: another foreshock (pid {owner}) uses it; "
-            "stop it, or choose another with --data"
-        )
-        self.running = f"in use by a running foreshock (pid {owner}); see its /readyz"
 
 
 class _Segment:
@@ -215,16 +204,7 @@ class EmbeddedLog:
         if self._database is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            owner = os.read(lock, 20).decode("ascii", "replace").strip() or "unknown"
-            os.close(lock)
-            raise DataFolderInUse(self.folder, owner) from error
-        os.ftruncate(lock, 0)
-        os.write(lock, str(os.getpid()).encode())
-        self._lock_file = lock
+        self._lock_file = lock(self.folder)
         self._database = sqlite3.connect(self.folder / "meta.sqlite", isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("CREATE TABLE IF NOT EXISTS topics (name TEXT PRIMARY KEY, partitions INTEGER)")

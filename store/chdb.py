@@ -26,6 +26,11 @@ class ChdbStore:
         self._sessions: list[session.Session] = []
 
     def open(self) -> None:
+        self.connect()
+        migrate(self)
+
+    def connect(self) -> None:
+        """Open the folder as it is, whatever release wrote it."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             first = self._connected()
@@ -34,7 +39,6 @@ class ChdbStore:
         first.query("CREATE DATABASE IF NOT EXISTS foreshock")
         first.query("USE foreshock")
         self._of_thread.session = first
-        migrate(self)
 
     def _connected(self) -> session.Session:
         opened = session.Session(str(self._folder))

@@ -30,17 +30,18 @@ def migrate(store: Store) -> None:
     Two processes that start at once may both run it; the slower one's failure is none if the other has noted it.
     """
     store.execute(_DONE)
-    done = _done(store)
+    before = done(store)
     for name, statement in statements():
-        if name in done:
+        if name in before:
             continue
         try:
             store.execute(statement)
         except SinkError:
-            if name not in _done(store):
+            if name not in done(store):
                 raise
         store.insert("migrations", {"name": [name], "done_ms": [time.time_ns() // 1_000_000]})
 
 
-def _done(store: Store) -> set[str]:
+def done(store: Store) -> set[str]:
+    """Return the names of the statements that were run."""
     return set(store.select("SELECT name FROM migrations")["name"])

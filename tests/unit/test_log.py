@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from log import embedded
-from log.embedded import DataFolderInUse, EmbeddedLog
+from log.embedded import EmbeddedLog
+from log.lock import DataFolderInUse
 from schemas.errors import SourceError
 
 PAYLOADS = [(None, b""), (b"", b"x"), (b"key", b"value" * 50), (None, bytes(range(256)))]

@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.load import differences
 from tests.running import CLI, eventually, start, stop
 
-ENTITIES, ROUND_S = 3, 600
+ENTITIES, ROUND_S = 2, 600
 ENVIRONMENT = {"FORESHOCK_MODELS_KINDS": "logistic,knn"}
 
 
@@ -58,7 +58,7 @@ def answers(url, from_ms, to_ms):
 
 def settled(url, from_ms, to_ms):
     """Return the answers once they stay the same."""
-    before, end = None, time.monotonic() + 30
+    before, end = None, time.monotonic() + 60
     while (now := answers(url, from_ms, to_ms)) != before or not now["verdicts"]:
         assert time.monotonic() < end
         before = now
@@ -101,7 +101,7 @@ def test_a_restored_folder_answers_as_before_and_goes_on_as_the_first_would(tmp_
                 ("1m", 60_000, 60_000),
                 ("5m/1m", 300_000, 60_000),
             ):
-                eventually(lambda: differences(url, acknowledged, rollup, size_ms, hop_ms)[:3], [])  # noqa: B023
+                eventually(lambda: differences(url, acknowledged, rollup, size_ms, hop_ms)[:3], [], 60)  # noqa: B023
             after[name] = settled(url, *span)
             stop(process)
         finally:

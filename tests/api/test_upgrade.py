@@ -45,7 +45,7 @@ def test_a_folder_of_the_previous_release_is_carried_over_and_counted_once(previ
     try:
         send(url, first)
         assert httpx.post(f"{url}/api/v1/incidents", json=incident).status_code == 201
-        old = settled(url, *span)
+        old = settled(url, *span, 600)
         stop(process)
         process, url = start(data, "--no-collect", env=previous)
         send(url, second[:4])
@@ -61,7 +61,7 @@ def test_a_folder_of_the_previous_release_is_carried_over_and_counted_once(previ
             acknowledged = [one for body in first + second[: 8 if turn == 0 else None] for one in body]
             for rollup, size_ms, hop_ms in (("10s", 10_000, 10_000), ("1m", 60_000, 60_000)):
                 eventually(lambda: differences(url, acknowledged, rollup, size_ms, hop_ms)[:3], [], 60)  # noqa: B023
-            new = settled(url, *span)
+            new = settled(url, *span, 1080 if turn == 0 else 1200)
             stop(process)
         finally:
             process.kill()

@@ -72,16 +72,19 @@ class Ring:
         seen = self.history.push(rows, x, over)
         return seen, self.banks[group].logits(period, seen)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> list[Entry]:
+        """Keep a window; return those that had to leave unlearned to make room."""
         self.entries.append(entry)
         self.waiting.setdefault(entry.lane, deque()).append(entry)
         self.bytes += entry.size
         self.next_number = entry.number + 1
+        lost: list[Entry] = []
         while self.bytes > self._bytes_max:
-            self._leave()
+            lost += self._leave()
+        return lost
 
-    def _leave(self) -> None:
-        """Let the oldest block of windows go."""
+    def _leave(self) -> list[Entry]:
+        """Let the oldest block of windows go; return those that had to go unlearned."""
         entry = self.entries[0]
         lane = self.waiting.get(entry.lane)
         if lane and lane[0] is entry:
@@ -90,7 +93,7 @@ class Ring:
             for banks in (self.base, self.banks):
                 banks.history.push(entry.rows, entry.x, entry.over)
             self.bytes -= self.entries.popleft().size
-            return
+            return [entry]
         waiting = lane[0].number if lane else self.next_number
         block = self._due_ms(entry)
         gone: list[Entry] = []
@@ -101,6 +104,7 @@ class Ring:
             self.bytes -= gone[-1].size
         self._learn(self.base, gone)
         self.base.train(block, all_kinds=False)  # so that what is made anew of it answers from its first window
+        return []
 
     def _due_ms(self, entry: Entry) -> int:
         """Return when a window is learned: in blocks, whose costs are shared, where it holds few entities."""

@@ -39,7 +39,8 @@ class Budget:
         return logit(score) >= np.where(np.isnan(cut), logit(np.array(self.first_guess)), cut)
 
     def learn(self, rows: np.ndarray, score: np.ndarray, start_ms: int, normal: np.ndarray) -> None:
-        """``normal`` False: an incident is open or the score is of a warm-up; such windows set no threshold."""
+        """Take in windows once their labels are known. ``normal`` False: an incident is under way or begins soon, so an
+        alarm was right, or the score is of a warm-up; such windows set no threshold."""
         block = start_ms // self.block_ms
         done = rows[(self.block[rows] != block) & np.isfinite(self.peak[rows])]
         if len(done):

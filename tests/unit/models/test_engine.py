@@ -210,3 +210,19 @@ def test_missing_metrics_lower_the_confidence_and_drop_nothing():
     )
     (verdict,) = one.step(frame)
     assert verdict.confidence == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_what_led_up_to_incidents_does_not_use_up_the_budget_of_false_alarms():
+    frames, incidents = site(minutes=2400, entities=4)
+    one = engine(kinds=())
+    for incident in incidents:  # known when the windows' labels are asked for, as of an incident told in its course
+        one.incident(incident)
+    last = {e: max(i.start_ms for i in incidents if i.entity == f"e{e}") for e in range(4)}
+    for frame in frames:
+        flags = {(v.entity, frame.end_ms): v.flag for v in one.step(frame)}
+        for e, start_ms in last.items():
+            if start_ms < frame.start_ms <= start_ms + 4 * MINUTE:
+                assert flags[f"e{e}", frame.end_ms], "the latest is flagged though all before it were as loud"
+    assert one.budget.pool.sum() >= 12 and np.isfinite(one.budget.cut).all(), "the threshold was learned by then"
+    calm = sum(one.ring.entries[i].flag.sum() for i in range(len(one.ring.entries)) if not i % 7)
+    assert calm < 0.2 * 4 * len(one.ring.entries) / 7

@@ -23,6 +23,7 @@ from api.routes.models import ModelRoutes
 from api.routes.overview import OverviewRoutes
 from api.routes.page import PageRoutes
 from api.routes.range import RangeRoutes
+from api.routes.rehearsal import RehearsalRoutes
 from api.routes.samples import SampleRoutes
 from api.routes.settings import SettingsRoutes
 from api.routes.verdicts import VerdictRoutes
@@ -63,6 +64,7 @@ def build_app(context: Context) -> ASGIApp:
         Route("/api/v1/models", models.models),
         Route("/api/v1/models/{id}", models.model),
         Route("/api/v1/models/{id}/pin", models.pin, methods=["POST"]),
+        Route("/api/v1/rehearsal", RehearsalRoutes(context).rehearsal),
         Route("/api/v1/incidents", incidents.list, methods=["GET"]),
         Route("/api/v1/incidents", incidents.add, methods=["POST"]),
         Route("/api/v1/incidents/alertmanager", hooks.alertmanager, methods=["POST"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -20,6 +20,7 @@ from api.ingest.parsed import Parsed
 from api.ingest.publisher import Publisher
 from api.live.socket import LiveSocket
 from log.base import Log
+from schemas.verdict import Verdict
 from store.alerts import AlertTables
 from store.incidents import IncidentTable
 from store.models import ModelTables
@@ -65,6 +66,7 @@ class Context:
     telemetry: Callable[[], list[Gauge]]
     not_ready: Callable[[], list[str]]
     live: LiveSocket
+    rehearse: Callable[[str, str, str, tuple[int, int], int, int], Awaitable[AsyncIterator[list[Verdict]]]]
     admission: Admission = field(init=False)
     publisher: Publisher = field(init=False)
     verdicts: VerdictTable = field(init=False)

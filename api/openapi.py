@@ -147,6 +147,14 @@ def describe() -> dict[str, Any]:
     ]
     ranged = _get("Rolled-up series of an interval", {"type": ["object", "array"]}, range_parameters)
     ranged["responses"]["200"]["content"] |= {"text/csv": {}, "application/vnd.apache.arrow.stream": {}}
+    named = [_query(name, {"type": "string"}) for name in ("model", "rollup", "period")]
+    warm_up = _query("warmup", {"type": "string", "pattern": "^[1-9][0-9]{0,3}[mhd]$"})
+    rehearsal = _get(
+        "A past interval through a stored model: a verdict a line; of the flagged windows alone with flag=1",
+        _OBJECT,
+        [*_INTERVAL, *named, warm_up, _query("flag", {"enum": ["0", "1"]})],
+    )
+    rehearsal["responses"]["200"]["content"] = {"application/x-ndjson": {}}
     paths = {
         "/api/v1/samples": {"post": _post("Write samples; 202 once durable", {"anyOf": [wrapped, _SAMPLE]}, ("202",))},
         "/api/v1/events": {"post": _post("Write events, rolled up as counts", _EVENT, ("202",))},
@@ -198,6 +206,7 @@ def describe() -> dict[str, Any]:
         },
         "/api/v1/models": {"get": _get("The models and how right they have been", _LIST)},
         "/api/v1/models/{id}": {"get": _get("One model with its curves", _OBJECT, [_ID])},
+        "/api/v1/rehearsal": {"get": rehearsal},
         "/api/v1/write": {"post": _door("Prometheus remote_write 1.0 (protobuf, snappy)", (_BYTES,), "204")},
         "/v1/metrics": {"post": _door("OTLP/HTTP metrics, JSON or protobuf", ("application/json", _BYTES), "200")},
         "/api/v2/write": {

@@ -20,6 +20,7 @@ import httpx
 from foreshock import __version__
 from foreshock.backup import backup
 from foreshock.client import incidents, query
+from foreshock.rehearse import rehearse
 from foreshock.replay import replay
 from foreshock.restore import restore
 from foreshock.settings import Settings, default_data_dir, load
@@ -184,7 +185,7 @@ def token(name: str, scope: str) -> None:
     click.echo(f'add to foreshock.toml: [auth] tokens = ["{name}:{scope.replace(",", "+")}:{digest}"]', err=True)
 
 
-for command in (replay, query, incidents, backup, restore):
+for command in (replay, rehearse, query, incidents, backup, restore):
     cli.add_command(command)
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from foreshock.client import address_of, url_option
 from foreshock.history import Sample, samples_of, time_of
+from foreshock.rehearse import verdict_lines
 from schemas.errors import ForeshockError
 
 SAMPLES_A_REQUEST = 5000
@@ -33,7 +34,11 @@ _STEP_S = 0.25  # with --speed, a request spans at most so much of our time
 )
 @click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="For --from-data.")
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Times real time; default: at full speed.")
-@click.option("--token", envvar="FORESHOCK_TOKEN", help="Bearer token with the scope write.")
+@click.option(
+    "--verdicts", nargs=2, metavar="FROM TO", help="Print the verdicts of a past interval through --model, a line each."
+)
+@click.option("--model", help="For --verdicts: an id of GET /api/v1/models; default: those that answer now, of 1m.")
+@click.option("--token", envvar="FORESHOCK_TOKEN", help="Bearer token; scope write, for --verdicts read.")
 def replay(
     files: tuple[Path, ...],
     url: str | None,
@@ -41,11 +46,24 @@ def replay(
     from_data: Path | None,
     config: Path | None,
     speed: float | None,
+    verdicts: tuple[str, str] | None,
+    model: str | None,
     token: str | None,
 ) -> None:
-    """Feed CSV, NDJSON or Parquet history through the same path, event time kept."""
-    if bool(files) == bool(from_data):
-        raise click.UsageError("want either FILES or --from-data DIR")
+    """Feed CSV, NDJSON or Parquet history through the same path, event time kept.
+
+    With --verdicts nothing is fed: stored windows go through a model as it is stored, which learns nothing of them, and
+    twice the same snapshot gives the same bytes. Windows that came after the snapshot get the verdicts that they got
+    live, until the models learned again; for earlier ones what was usual is made anew from the day before FROM, so
+    their verdicts are this model's, not those that were given then.
+    """
+    if [bool(files), bool(from_data), bool(verdicts)].count(True) != 1:
+        raise click.UsageError("want one of FILES, --from-data DIR and --verdicts FROM TO")
+    if verdicts:
+        asked = {"from": verdicts[0], "to": verdicts[1]} | ({"model": model} if model else {})
+        for line in verdict_lines(url, data, token, asked):
+            click.echo(line)
+        return
     if from_data is not None:
         from foreshock.move import run_move
 

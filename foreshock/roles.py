@@ -40,6 +40,7 @@ from stream.collect.loop import collect
 from stream.models.engine import EngineSettings
 from stream.models.groups import Groups
 from stream.models.periods import Periods
+from stream.rehearsal import Rehearsals
 from stream.settings import StreamSettings
 from stream.window.calendar import LongWindow, long_windows
 from stream.window.spec import parse_rollup
@@ -294,6 +295,7 @@ class Process:
             telemetry=self._telemetry,
             not_ready=self._not_ready,
             live=live,
+            rehearse=Rehearsals(repository, stream_settings(self._settings)).begin,
         )
         server = _Server(
             uvicorn.Config(

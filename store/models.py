@@ -35,6 +35,11 @@ class ModelTables:
         columns = zip(rows["rollup"], rows["resume_offset"].tolist(), rows["body"], strict=True)
         return [SavedModel(rollup, offset, b64decode(body)) for rollup, offset, body in columns]
 
+    async def stored(self, rollup: str) -> bool:
+        """Return whether any partition has a state of this rollup."""
+        sql = "SELECT count() AS n FROM model_states WHERE rollup = {rollup:String}"
+        return bool(int((await self._thread.read(self._thread.store.select, sql, {"rollup": rollup}))["n"][0]))
+
     async def save_windows(
         self, partition: int, rollup: str, generation: int, first: int, at_ms: int, body: bytes
     ) -> None:

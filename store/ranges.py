@@ -68,6 +68,15 @@ class RangeTable:
         rows = await self._thread.read(self._thread.store.select, sql, parameters)
         return int(rows["low"][0]) if int(rows["n"][0]) else None
 
+    async def rows(self, rollup: str, from_ms: int, to_ms: int) -> Columns:
+        """Return what the means of windows that start in [from, to) follow from, one row a series and window."""
+        sql = (
+            "SELECT series_id, start_ms, size_s, count, sum, increase FROM rollups FINAL WHERE rollup = {rollup:String}"
+            " AND start_ms >= {low:Int64} AND start_ms < {high:Int64} ORDER BY start_ms, series_id"
+        )
+        parameters = {"rollup": rollup, "low": from_ms, "high": to_ms}
+        return await self._thread.read(self._thread.store.select, sql, parameters, long=True)
+
 
 def pivoted(rows: Columns, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (starts int64[n] rising, values float64[n, ids]) of rows series_id, start_ms, version, stat in any order.

@@ -25,10 +25,11 @@ from schemas.verdict import Verdict, encode_verdicts
 from store.models import ModelTables
 from store.repository import Repository
 from store.verdicts import VerdictTable
+from stream.agents.snapshot import read_snapshot
 from stream.features.frame import frames_from_message
-from stream.models.base import pack, unpack
+from stream.models.base import pack
 from stream.models.contest import words
-from stream.models.engine import FORMAT, Engine, pack_entries, unpack_entries
+from stream.models.engine import Engine, pack_entries
 from stream.models.stored import StoredWindows
 from stream.settings import StreamSettings
 from stream.window.spec import parse_rollup
@@ -71,19 +72,14 @@ class PartitionScorer:
             engine = Engine(name, spec.size_ms, spec.hop_ms, self._settings.engine, self._settings.periods)
             self._seen[name] = 0
             self._stored[name] = StoredWindows()
-            state = unpack(bytes(cramjam.zstd.decompress(saved[name].body))) if name in saved else None
-            if state is not None and state.get("format") != FORMAT:
-                logger.warning("models of %s begin anew: their snapshot is of an earlier release", name)
+            if name in saved:
                 self._seen[name] = saved[name].resume_offset
-            elif state is not None:
-                self._stored[name] = StoredWindows.of(state)
-                entries = []
-                for lineage, first, until in self._stored[name].parts:
-                    for body in await self._models.windows(self.partition, name, lineage):
-                        read = unpack_entries(unpack(bytes(cramjam.zstd.decompress(body))))
-                        entries += [entry for entry in read if first <= entry.number < until]
-                engine.restore(state, entries)
-                self._seen[name] = saved[name].resume_offset
+                snapshot = await read_snapshot(self._models, self.partition, saved[name])
+                if snapshot is None:
+                    logger.warning("models of %s begin anew: their snapshot is of an earlier release", name)
+                else:
+                    self._stored[name] = snapshot.stored
+                    engine.restore(snapshot.state, snapshot.entries)
             self.engines[name] = engine
         await self._take_incidents()
         self._needed = {name: offset for name, offset in self._seen.items() if offset > 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from schemas.rollup import RollupMessage, series_of
+from schemas.series import Series
 
 STATS = ("mean", "min", "max", "last", "stddev", "p95", "rate")
 
@@ -94,4 +96,36 @@ def frames_from_message(message: RollupMessage) -> list[Frame]:
                 message.late,
             )
         )
+    return frames
+
+
+def frames_from_rows(rollup: str, rows: Mapping[str, np.ndarray], series: Mapping[int, Series]) -> list[Frame]:
+    """Return a frame a window, by rising start, of stored rows; those of series that are not given are left out.
+
+    rows : series_id, start_ms, size_s, count, sum, increase, of each series and window one. Entities and metrics by
+        name; of the statistics the mean alone, which is all that the models read.
+    """
+    ids = rows["series_id"].tolist()
+    kept = np.array([i for i, one in enumerate(ids) if one in series], np.intp)
+    if not len(kept):
+        return []
+    there = {one: series[one] for one in {ids[i] for i in kept.tolist()}}
+    entities = sorted({one.entity for one in there.values()})
+    metrics = sorted({one.key for one in there.values()})
+    row_of, column_of = {e: i for i, e in enumerate(entities)}, {m: i for i, m in enumerate(metrics)}
+    place = np.array([[row_of[(s := there[ids[i]]).entity], column_of[s.key]] for i in kept.tolist()], np.intp)
+    event = np.array([there[ids[i]].kind == "event" for i in kept.tolist()], bool)
+    count, total, size_s = (np.asarray(rows[name], float)[kept] for name in ("count", "sum", "size_s"))
+    rate = np.asarray(rows["increase"], float)[kept] / size_s
+    values = np.where(event, count, np.where(np.isfinite(rate), rate, total / count))
+    values = np.where(np.isfinite(values), values, np.nan)
+    start_ms, size_ms = np.asarray(rows["start_ms"])[kept], size_s * 1000
+    frames = []
+    for start in np.unique(start_ms).tolist():
+        at = np.flatnonzero(start_ms == start)
+        mean = np.full((len(entities), len(metrics)), np.nan)
+        mean[place[at, 0], place[at, 1]] = values[at]
+        some = np.unique(place[at, 0])
+        names = [entities[i] for i in some.tolist()]
+        frames.append(Frame(rollup, start, start + int(size_ms[at[0]]), names, metrics, {"mean": mean[some]}))
     return frames

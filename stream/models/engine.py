@@ -310,6 +310,16 @@ class Engine:
             "ring": self.ring.state(),
         }
 
+    def restore_models(self, state: dict[str, Any]) -> None:
+        """Take over what was learned of incidents, and nothing of what was seen: neither levels nor windows."""
+        self.entities = {entity: i for i, entity in enumerate(state["entities"])}
+        self.metrics = {metric: i for i, metric in enumerate(state["metrics"])}
+        for key, value in state["risk_budget"].items():
+            setattr(self.risk_budget, key, value)
+        for pin in msgspec.convert(state["pins"], list[Pin]):
+            self.pin(pin)
+        self.ring.banks.restore(state["ring"]["banks"])
+
     def restore(self, state: dict[str, Any], entries: list[Entry]) -> None:
         self.entities = {entity: i for i, entity in enumerate(state["entities"])}
         self.metrics = {metric: i for i, metric in enumerate(state["metrics"])}

@@ -167,6 +167,10 @@ class Ring:
             entry.z = np.where(bank.relearns[:, None, None], z, entry.z)
             lane.append(entry)
 
+    def freeze(self) -> None:
+        """Learn nothing from now on: every window waits."""
+        self._wait_ms = 2**61
+
     def state(self) -> dict[str, Any]:
         """Return all but the entries, which are kept apart because they do not change."""
         first = self.entries[0].number if self.entries else self.next_number

@@ -1,0 +1,100 @@
+"""Rehearsals over what a store holds: snapshots, rollups and incidents, read a block of windows at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from schemas.errors import DataError, SourceError
+from schemas.series import partition_of
+from schemas.verdict import Verdict
+from store.incidents import IncidentTable
+from store.models import ModelTables
+from store.repository import Repository
+from stream.agents.snapshot import read_snapshot
+from stream.features.frame import frames_from_rows
+from stream.models.kinds import at_hand
+from stream.models.rehearsal import Asked, Rehearsal
+from stream.settings import StreamSettings
+from stream.window.spec import parse_rollup
+
+WINDOWS_MAX = 50_000
+INCIDENTS_MAX = 10_000
+_BLOCK_ROWS = 200_000  # so many rows of rollups are held at once, about
+
+
+class Rehearsals:
+    def __init__(self, repository: Repository, settings: StreamSettings) -> None:
+        self._repository, self._settings = repository, settings
+        self._models, self._incidents = ModelTables(repository.thread), IncidentTable(repository.thread)
+
+    async def begin(
+        self, model: str, rollup: str, period: str, span_ms: tuple[int, int], warm_up_ms: int, now_ms: int
+    ) -> AsyncIterator[list[Verdict]]:
+        """Return what ``verdicts`` gives; raises DataError for what cannot be done, SourceError without a snapshot.
+
+        model : an id, or "": the champions of ``rollup`` answer, in ``period`` or, "", in those of the calendar.
+        """
+        asked = Asked.of_model(model) if model else Asked(rollup, period)
+        from_ms, to_ms = span_ms[0], min(span_ms[1], now_ms)
+        self.check(asked, from_ms, to_ms, warm_up_ms)
+        if not await self._models.stored(asked.rollup):
+            raise SourceError(
+                f"no model of {asked.rollup} is stored yet: each is stored a minute after its first window"
+            )
+        return self.verdicts(asked, from_ms, to_ms, warm_up_ms)
+
+    def check(self, asked: Asked, from_ms: int, to_ms: int, warm_up_ms: int) -> None:
+        """Raise DataError for what cannot be rehearsed."""
+        if asked.rollup not in self._settings.model_rollups:
+            known = ", ".join(self._settings.model_rollups)
+            raise DataError(f"cannot rehearse rollup={asked.rollup[:20]!r}: want one that has models, of {known}")
+        periods, kinds = self._settings.periods.names(), at_hand(self._settings.engine.kinds)
+        if asked.period and asked.period not in periods:
+            raise DataError(f"cannot rehearse period={asked.period[:40]!r}: want one of {', '.join(periods)}")
+        if asked.kind and asked.kind not in kinds:
+            raise DataError(f"cannot rehearse a model of kind {asked.kind[:40]!r}: want one of {', '.join(kinds)}")
+        windows = (to_ms - from_ms + warm_up_ms) // parse_rollup(asked.rollup).hop_ms
+        if not from_ms < to_ms or warm_up_ms < 0 or windows > WINDOWS_MAX:
+            raise DataError(
+                f"cannot rehearse {windows} windows of {asked.rollup}: want from before to, and with the warm-up at "
+                f"most {WINDOWS_MAX}: less time, or a coarser rollup"
+            )
+
+    async def verdicts(self, asked: Asked, from_ms: int, to_ms: int, warm_up_ms: int) -> AsyncIterator[list[Verdict]]:
+        """Yield the verdicts of windows that start in [from, to): a partition after another, each by time and entity.
+
+        Nothing of a partition that has no snapshot of this rollup.
+        """
+        spec = parse_rollup(asked.rollup)
+        incidents = await self._incidents.all(INCIDENTS_MAX)
+        for partition in range(self._settings.partitions):
+            saved = [one for one in await self._models.states(partition) if one.rollup == asked.rollup]
+            snapshot = await read_snapshot(self._models, partition, saved[0]) if saved else None
+            if snapshot is None:
+                continue
+            one = await asyncio.to_thread(
+                Rehearsal,
+                *snapshot[:2],
+                asked,
+                (spec.size_ms, spec.hop_ms),
+                self._settings.engine,
+                self._settings.periods,
+                from_ms=from_ms,
+                incidents=incidents,
+            )
+            first_ms = from_ms - warm_up_ms if one.first_ms is None else one.first_ms
+            async for said in self._of_partition(partition, one, spec.hop_ms, first_ms, to_ms):
+                if kept := [verdict for verdict in said if verdict.start >= from_ms]:
+                    yield kept
+
+    async def _of_partition(
+        self, partition: int, one: Rehearsal, hop_ms: int, first_ms: int, to_ms: int
+    ) -> AsyncIterator[list[Verdict]]:
+        rollup, partitions = one.engine.rollup, self._settings.partitions
+        series = {i: s for i, s in self._repository.series.items() if partition_of(s.entity, partitions) == partition}
+        block_ms = max(1, min(500, _BLOCK_ROWS // max(1, len(self._repository.series)))) * hop_ms
+        for low in range(first_ms, to_ms, block_ms):
+            rows = await self._repository.ranges.rows(rollup, low, min(low + block_ms, to_ms))
+            for frame in frames_from_rows(rollup, rows, series):
+                yield await asyncio.to_thread(one.step, frame)

@@ -17,12 +17,16 @@ from schemas.series import make_series
 from schemas.topics import ALL, INCIDENTS, ROLLUPS
 from store.base import open_store
 from store.incidents import IncidentTable
+from store.models import ModelTables
 from store.repository import Repository
 from store.verdicts import VerdictTable
 from stream.agents.scoring import PartitionScorer
+from stream.agents.snapshot import read_snapshot
 from stream.features.frame import frames_from_message, frames_from_rows
+from stream.models.base import pack
 from stream.models.engine import EngineSettings
 from stream.models.periods import Periods
+from stream.models.rehearsal import Asked, Rehearsal
 from stream.rehearsal import Rehearsals
 from stream.settings import StreamSettings
 
@@ -197,9 +201,34 @@ def test_the_same_interval_gives_the_same_bytes(site):
     }
 
 
-def test_it_learns_nothing_and_what_comes_later_changes_nothing(site):
+def test_what_comes_later_changes_nothing(site):
     whole, part = site.rehearse(300, 420), site.rehearse(300, 360)
     assert whole.startswith(part)
+
+
+@pytest.mark.parametrize(("first", "from_"), [(200, 300), (LEARNED, LEARNED)])
+def test_the_models_learn_nothing_of_it(site, first, from_):
+    async def stored():
+        async with site.open() as (_, repository):
+            models = ModelTables(repository.thread)
+            return await read_snapshot(models, 0, (await models.states(0))[0])
+
+    snapshot = asyncio.run(stored())
+    one = Rehearsal(
+        *snapshot[:2],
+        Asked("1m"),
+        (MINUTE, MINUTE),
+        SETTINGS.engine,
+        SETTINGS.periods,
+        from_ms=START + from_ * MINUTE,
+        incidents=list(incidents()),
+    )
+    assert one.goes_on is (from_ == LEARNED)
+    before = pack(one.engine.ring.banks[""].state())
+    for record in site.records[first : first + 200]:
+        for frame in frames_from_message(decode_rollup(record.value)):
+            assert one.step(frame)
+    assert pack(one.engine.ring.banks[""].state()) == before
 
 
 def minute(verdict):

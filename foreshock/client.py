@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,19 +104,24 @@ def _ask(
     return response
 
 
+def told(url: str | None, data: Path | None, token: str | None) -> Iterator[dict[str, Any]]:
+    """Yield every incident, the newest first; raises ForeshockError."""
+    query = ""
+    while True:
+        answer = _ask("GET", url, data, token, query=query)
+        yield from answer.json()
+        if "next" not in answer.links:
+            break
+        query = "?" + answer.links["next"]["url"].partition("?")[2]
+
+
 @incidents.command("list")
 @url_option
 @token_option
 def list_incidents(url: str | None, data: Path | None, token: str | None) -> None:
     """Print every incident as a line of JSON, the newest first."""
-    query = ""
-    while True:
-        answer = _ask("GET", url, data, token, query=query)
-        for incident in answer.json():
-            click.echo(json.dumps(incident))
-        if "next" not in answer.links:
-            break
-        query = "?" + answer.links["next"]["url"].partition("?")[2]
+    for incident in told(url, data, token):
+        click.echo(json.dumps(incident))
 
 
 @incidents.command("add")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import click
 import httpx
 
-from foreshock.client import address_of, token_option, url_option
+from foreshock.client import address_of, token_option, told, url_option
 from schemas.errors import ForeshockError
 
 BEFORE_MS = 1_800_000  # a flag so long before an incident begins is of it
@@ -55,9 +55,8 @@ def counts(flagged: Sequence[dict[str, Any]], incidents: Sequence[dict[str, Any]
         if not of:
             false += verdict["start"] > last_end.get(entity, -1)
         last_end[entity] = verdict["end"]
-    told = sum(len(each) for each in spans.values())
     hit = sum((entity, span) in caught for entity, each in spans.items() for span in each)
-    return Counts(hit, told - hit, false)
+    return Counts(hit, sum(map(len, spans.values())) - hit, false)
 
 
 def _shown(at_ms: int) -> str:
@@ -94,12 +93,8 @@ def rehearse(
         p, score = one["p_incident"], one["anomaly_score"]
         risk = "-" if p is None else f"{p:.3f}"
         click.echo(f"{_shown(one['end']):20}  {one['entity'][:24]:24}  {risk:>10}  {score:>6.3f}  {one['reason']}")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    answer = httpx.get(f"{address_of(url, data)}/api/v1/incidents", headers=headers, timeout=60)
-    if answer.status_code != 200:
-        raise ForeshockError(f"cannot read the incidents: the server answered {answer.status_code}")
-    told = [one for one in answer.json() if span[0] <= one["start"] < span[1]]
-    made = counts(flagged, told, span[1])
+    within = [one for one in told(url, data, token) if span[0] <= one["start"] < span[1]]
+    made = counts(flagged, within, span[1])
     click.echo(
         f"{windows} windows, {len(flagged)} flagged; incidents: {made.caught} caught, {made.missed} missed; "
         f"{made.false} false alarms"

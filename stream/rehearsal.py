@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from schemas.errors import DataError, SourceError
+from schemas.incident import Incident
 from schemas.series import partition_of
 from schemas.verdict import Verdict
 from store.incidents import IncidentTable
@@ -19,7 +20,7 @@ from stream.settings import StreamSettings
 from stream.window.spec import parse_rollup
 
 WINDOWS_MAX = 50_000
-INCIDENTS_MAX = 10_000
+_INCIDENTS_AT_ONCE = 10_000
 _BLOCK_ROWS = 200_000  # so many rows of rollups are held at once, about
 
 
@@ -67,7 +68,7 @@ class Rehearsals:
         Nothing of a partition that has no snapshot of this rollup.
         """
         spec = parse_rollup(asked.rollup)
-        incidents = await self._incidents.all(INCIDENTS_MAX)
+        incidents = await self._all_incidents()
         for partition in range(self._settings.partitions):
             saved = [one for one in await self._models.states(partition) if one.rollup == asked.rollup]
             snapshot = await read_snapshot(self._models, partition, saved[0]) if saved else None
@@ -87,6 +88,13 @@ class Rehearsals:
             async for said in self._of_partition(partition, one, spec.hop_ms, first_ms, to_ms):
                 if kept := [verdict for verdict in said if verdict.start >= from_ms]:
                     yield kept
+
+    async def _all_incidents(self) -> list[Incident]:
+        """Return every one, as every engine knows every one."""
+        found: list[Incident] = []
+        while part := await self._incidents.select(after=found[-1] if found else None, limit=_INCIDENTS_AT_ONCE):
+            found += part
+        return found
 
     async def _of_partition(
         self, partition: int, one: Rehearsal, hop_ms: int, first_ms: int, to_ms: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from schemas.errors import DataError, SourceError
+from schemas.errors import DataError
 from schemas.incident import Incident
 from schemas.series import partition_of
 from schemas.verdict import Verdict
@@ -32,7 +32,7 @@ class Rehearsals:
     async def begin(
         self, model: str, rollup: str, period: str, span_ms: tuple[int, int], warm_up_ms: int, now_ms: int
     ) -> AsyncIterator[list[Verdict]]:
-        """Return what ``verdicts`` gives; raises DataError for what cannot be done, SourceError without a snapshot.
+        """Return what ``verdicts`` gives; raises DataError: no snapshot (reason no_model), or what cannot be done.
 
         model : an id, or "": the champions of ``rollup`` answer, in ``period`` or, "", in those of the calendar.
         """
@@ -40,9 +40,8 @@ class Rehearsals:
         from_ms, to_ms = span_ms[0], min(span_ms[1], now_ms)
         self.check(asked, from_ms, to_ms, warm_up_ms)
         if not await self._models.stored(asked.rollup):
-            raise SourceError(
-                f"no model of {asked.rollup} is stored yet: each is stored a minute after its first window"
-            )
+            why = f"no model of {asked.rollup} is stored yet: each is stored a minute after its first window"
+            raise DataError(why, "no_model")
         return self.verdicts(asked, from_ms, to_ms, warm_up_ms)
 
     def check(self, asked: Asked, from_ms: int, to_ms: int, warm_up_ms: int) -> None:

@@ -37,9 +37,12 @@ class RehearsalRoutes:
             raise HTTPException(404, "cannot find this model: want an id that GET /api/v1/models gives")
         span_ms = time_ms(query.get("from", "-1h"), now_ms), time_ms(query.get("to", "now"), now_ms)
         warm_up_ms = int(warm_up[1]) * _UNITS_MS[warm_up[2]]
-        parts = await self._context.rehearse(model, rollup or "1m", period, span_ms, warm_up_ms, now_ms)
         if self._one.locked():
-            raise HTTPException(503, "a rehearsal is under way: try again when it is over", {"Retry-After": "5"})
+            raise HTTPException(429, "a rehearsal is under way: try again when it is over", {"Retry-After": "5"})
+        try:
+            parts = await self._context.rehearse(model, rollup or "1m", period, span_ms, warm_up_ms, now_ms)
+        except DataError as error:
+            raise HTTPException(409 if error.reason == "no_model" else 400, str(error)) from error
         return StreamingResponse(self._lines(parts, query.get("flag") == "1"), media_type="application/x-ndjson")
 
     async def _lines(self, parts: AsyncIterator[list[Verdict]], flagged: bool) -> AsyncIterator[bytes]:

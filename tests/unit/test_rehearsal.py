@@ -10,7 +10,7 @@ import pytest
 from foreshock.rehearse import counts
 from log.base import Record
 from log.open import open_log
-from schemas.errors import DataError, SourceError
+from schemas.errors import DataError
 from schemas.incident import Incident
 from schemas.rollup import Rollup, decode_rollup, encode_rollup, encode_series
 from schemas.series import make_series
@@ -267,7 +267,7 @@ def test_what_cannot_be_rehearsed_is_said_at_once(site, given, why):
 
 
 def test_without_a_stored_model_it_says_so(tmp_path):
-    with pytest.raises(SourceError, match="no model of 1m is stored yet"):
+    with pytest.raises(DataError, match="no model of 1m is stored yet"):
         Site(tmp_path).rehearse(0, 9)
 
 

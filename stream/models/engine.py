@@ -314,8 +314,9 @@ class Engine:
         """Take over what was learned of incidents, and nothing of what was seen: neither levels nor windows."""
         self.entities = {entity: i for i, entity in enumerate(state["entities"])}
         self.metrics = {metric: i for i, metric in enumerate(state["metrics"])}
-        for key, value in state["risk_budget"].items():
-            setattr(self.risk_budget, key, value)
+        for name in ("budget", "risk_budget"):
+            for key, value in state[name].items():
+                setattr(getattr(self, name), key, value)
         for pin in msgspec.convert(state["pins"], list[Pin]):
             self.pin(pin)
         self.ring.banks.restore(state["ring"]["banks"])

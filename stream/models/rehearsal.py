@@ -5,7 +5,7 @@ The same snapshot and the same windows give the same verdicts. Two ways, by wher
 * After the snapshot's last window it goes on as it stands there, so its verdicts are those that were given live, until
   the models learned again or another incident was told.
 * Before that, what is usual is made anew from a warm-up of the windows before (nothing that came later is known of it),
-  and the snapshot gives the models, their calibration and the threshold of the risk. An incident counts as told when it
+  and the snapshot gives the models, their calibration and both thresholds. An incident counts as told when it
   has ended. Verdicts that were given then came from the models of that time: they are others.
 """
 

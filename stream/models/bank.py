@@ -34,6 +34,13 @@ class Cell:
         """Whether it learned of an incident, both from within and from before."""
         return bool(self.counts[1, [0, self._middle]].min() > 0)
 
+    @property
+    def base_risk(self) -> float:
+        """The share of all windows in which an incident was under way or began within the middle horizon."""
+        negative, positive = self.counts[:, [0, self._middle]]
+        under_way, begins = positive / np.maximum(negative + positive, 1.0)
+        return float(1 - (1 - under_way) * (1 - begins))
+
     def probabilities(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return [n, heads] calibrated, and [n, horizons], that an incident is under way or begins within each."""
         p = self.calibration.apply(z)

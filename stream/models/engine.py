@@ -15,7 +15,7 @@ from stream.features.frame import Frame
 from stream.features.superimposed import DAY_MS, Superimposed
 from stream.features.vector import body, features
 from stream.models.bank import Banks, Cell
-from stream.models.base import Seen, sigmoid
+from stream.models.base import Seen, logit, sigmoid
 from stream.models.cards import cards_of, model_id
 from stream.models.context import Context
 from stream.models.explain import Explainer
@@ -35,6 +35,9 @@ METRICS_MAX = 4000
 # A score from which on there is a flag until the budget of false alarms says better. On the unlabelled halves of the
 # eight development machines it gives 0.7 false alarms a day, 0.3 to 1.5.
 FIRST_GUESS = 0.7
+# Models learn, so p_incident drifts, and a threshold from the hours before may come to lie below what is usual now: a
+# flag says at least twice the odds of any window. Plain, no data chose it.
+LIFT = float(np.log(2))
 FORMAT = 4  # of a snapshot; one of another format cannot be restored
 
 
@@ -173,7 +176,10 @@ class Engine:
         for part in parts:
             within[part.at], trained[part.at] = part.within, part.cell.trained
         risk = within[:, self.settings.middle]
-        flag = self._flags(rows, residuals, risk, trained)
+        base = np.zeros(len(rows))
+        for part in parts:
+            base[part.at] = part.cell.base_risk
+        flag = self._flags(rows, residuals, risk, base, trained)
         said = np.where(trained & residuals.ready, risk, np.nan).astype(np.float32)
         lost: list[Entry] = []
         for part in parts:
@@ -279,12 +285,15 @@ class Engine:
         rows: np.ndarray,
         residuals: Residuals,
         risk: np.ndarray,
+        base: np.ndarray,
         trained: np.ndarray,
     ) -> np.ndarray:
+        """Return which windows are flagged, by either budget; base : what ``p_incident`` usually is."""
         share = SHARE if trained.any() else 0.0
         self.budget.alarms_per_day = (1 - share) * self.settings.alarms_per_day
         flag = residuals.ready & self.budget.passes(rows, residuals.score)
-        return flag | (trained & residuals.ready & self.risk_budget.passes(rows, risk))
+        above = logit(risk) >= logit(base) + LIFT
+        return flag | (trained & residuals.ready & above & self.risk_budget.passes(rows, risk))
 
     def model_cards(self) -> list[dict[str, Any]]:
         """Return what ``GET /api/v1/models/{id}`` shows of each model, JSON-ready."""

@@ -11,6 +11,7 @@ from stream.models.base import grown, logit
 BINS = 400
 SPAN = 12.0
 HOLD_MS = 3_600_000
+DAYS_TO_TRUST = 3.0  # after so many days of an entity a threshold below the first guess has gone half the way
 
 
 class Budget:
@@ -61,7 +62,11 @@ class Budget:
         above = np.cumsum(counts[:, ::-1], 1)[:, ::-1]
         first = np.argmax(above <= allowed[:, None], 1)
         first = np.where((above <= allowed[:, None]).any(1), first, BINS)
-        self.cut[rows] = first / BINS * 2 * SPAN - SPAN
+        learned = first / BINS * 2 * SPAN - SPAN
+        # A few calm hours say little of how loud a day can be: below the first guess it goes only with time.
+        guess, known = float(logit(np.array(self.first_guess))), self.counts[rows].sum(1) / self.blocks_per_day
+        lower = guess + known / (known + DAYS_TO_TRUST) * (learned - guess)
+        self.cut[rows] = np.where(learned < guess, lower, learned)
 
     def state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("counts", "pool", "block", "peak", "cut")}

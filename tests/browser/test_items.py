@@ -68,7 +68,7 @@ def test_everything_that_the_page_shows_and_does(tmp_path):
         ",2026-10-01T10:00:00Z,,,\n"
     )
     process, url = start(tmp_path / "data", "--no-collect", "--config", str(configuration))
-    stopping, site = threading.Event(), Site(int(time.time() * 1000), 3)
+    stopping, site = threading.Event(), Site(int(time.time() * 1000), 5)
     writer = threading.Thread(target=live, args=(url, site, stopping), daemon=True)
     try:
         write_history(url, site)

@@ -172,13 +172,10 @@ class Engine:
             self.risk_budget.learn(entry.rows, entry.p, entry.start_ms, normal & np.isfinite(entry.p))
         parts = [self._part(*part, rows, vector, over) for part in self._parts(entities, rows, frame.start_ms)]
         within = np.zeros((len(rows), len(self.settings.horizons_ms)))
-        trained = np.zeros(len(rows), bool)
+        trained, base = np.zeros(len(rows), bool), np.zeros(len(rows))
         for part in parts:
-            within[part.at], trained[part.at] = part.within, part.cell.trained
+            within[part.at], trained[part.at], base[part.at] = part.within, part.cell.trained, part.cell.base_risk
         risk = within[:, self.settings.middle]
-        base = np.zeros(len(rows))
-        for part in parts:
-            base[part.at] = part.cell.base_risk
         flag = self._flags(rows, residuals, risk, base, trained)
         said = np.where(trained & residuals.ready, risk, np.nan).astype(np.float32)
         lost: list[Entry] = []

@@ -11,13 +11,10 @@ from collections import defaultdict
 
 import pytest
 
-from log.embedded import EmbeddedLog
 from schemas.alert import Matcher, Notification, Silence
-from schemas.topics import ALERTS, VERDICTS
+from schemas.topics import VERDICTS
 from schemas.verdict import Verdict, encode_verdicts
 from store.alerts import AlertTables
-from store.chdb import ChdbStore
-from store.repository import Repository
 from stream.agents.alerting import PartitionAlerter
 from stream.alerts.settings import AlertSettings, Target
 from tests.receiver import Receiver
@@ -108,18 +105,6 @@ class Campaign:
             if not waits and not await self.tables.waiting(0):
                 break
         await self.alerter.close()
-
-
-@pytest.fixture
-async def parts(tmp_path):
-    log = EmbeddedLog.shared(str(tmp_path / "log"))
-    await log.start()
-    await log.create_topics({VERDICTS: 1, ALERTS: 1})
-    repository = Repository(ChdbStore(str(tmp_path / "store")))
-    await repository.open()
-    yield log, repository
-    await repository.close()
-    await log.stop()
 
 
 @pytest.mark.parametrize("seed", range(4))

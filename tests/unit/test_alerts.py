@@ -8,14 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from log.embedded import EmbeddedLog
 from schemas.alert import Alert, Matcher, Notification, Silence, check_matchers
 from schemas.errors import DataError
 from schemas.topics import ALERTS, VERDICTS
 from schemas.verdict import Verdict, encode_verdicts
 from store.alerts import AlertTables
-from store.chdb import ChdbStore
-from store.repository import Repository
 from stream.agents.alerting import PartitionAlerter
 from stream.alerts import track
 from stream.alerts.deliver import Deliverer, retry_after_ms
@@ -184,18 +181,6 @@ async def test_what_is_refused_for_ever_or_too_long_in_vain_is_listed_and_blocks
     assert states == {"t-g-0": "refused", "t-g-1": "delivered", "down-g-2": "given_up", "gone-g-3": "given_up"}
     assert "400" in done["t-g-0"].error and done["down-g-2"].attempts > 3 and done["gone-g-3"].error
     receiver.close()
-
-
-@pytest.fixture
-async def parts(tmp_path):
-    log = EmbeddedLog.shared(str(tmp_path / "log"))
-    await log.start()
-    await log.create_topics({VERDICTS: 1, ALERTS: 1})
-    repository = Repository(ChdbStore(str(tmp_path / "store")))
-    await repository.open()
-    yield log, repository
-    await repository.close()
-    await log.stop()
 
 
 @pytest.mark.parametrize("seed", range(6))

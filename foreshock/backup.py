@@ -144,7 +144,8 @@ class _Hashed(io.RawIOBase):
 
 def _write(folder: Path, manifest: Manifest, out: IO[bytes]) -> None:
     with (
-        gzip.GzipFile(fileobj=out, mode="wb", compresslevel=1) as packed,
+        # No name in the header: no checksum covers it.
+        gzip.GzipFile("", mode="wb", compresslevel=1, fileobj=out) as packed,
         tarfile.open(fileobj=packed, mode="w|") as tar,
     ):
         said = msgspec.json.encode(manifest)

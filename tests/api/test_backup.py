@@ -43,7 +43,7 @@ def send(url, bodies):
 
 
 def answers(url, from_ms, to_ms):
-    """Return what the folder says of a span: statistics, verdicts, incidents and what the models have learned."""
+    """Return what the folder says of a span: statistics, verdicts, and incidents."""
     out = {"incidents": httpx.get(f"{url}/api/v1/incidents").json()}
     for stat in ("count", "sum", "p99"):
         for rollup in ("10s", "1m", "5m"):
@@ -53,8 +53,12 @@ def answers(url, from_ms, to_ms):
     verdicts = verdicts["verdicts"] if isinstance(verdicts, dict) else verdicts
     # A version is an offset on the log, and how many windows share a record depends on when they were read.
     out["verdicts"] = [one | {"version": 0} for one in sorted(verdicts, key=lambda one: one["id"])]
-    out["models"] = httpx.get(f"{url}/api/v1/models").json()
     return out
+
+
+def models(url):
+    """Return what the models say of themselves, which is written now and then and at a stop."""
+    return {card["id"]: card for card in httpx.get(f"{url}/api/v1/models").json()}
 
 
 def settled(url, from_ms, to_ms, seconds):
@@ -90,11 +94,12 @@ def test_a_restored_folder_answers_as_before_and_goes_on_as_the_first_would(tmp_
     assert made.returncode == 0, made.stderr
     restored = foreshock("restore", archive, "--data", tmp_path / "second")
     assert restored.returncode == 0, restored.stderr
-    after = {}
+    after, cards = {}, {}
     for name in ("first", "second"):
         process, url = start(tmp_path / name, "--no-collect", env=ENVIRONMENT)
         try:
             assert answers(url, *span) == before
+            cards[name] = models(url)
             # The client cannot know that its last request was taken before the folder was moved, and sends it again.
             send(url, [rounds[0][-1], *rounds[1]])
             acknowledged = [sample for one in rounds for body in one for sample in body]
@@ -109,6 +114,7 @@ def test_a_restored_folder_answers_as_before_and_goes_on_as_the_first_would(tmp_
         finally:
             process.kill()
             process.wait()
+    assert cards["second"] == cards["first"] and cards["first"]
     assert after["second"] == after["first"]
 
 

@@ -20,6 +20,7 @@ from api.ingest.parsed import Parsed
 from api.ingest.publisher import Publisher
 from api.live.socket import LiveSocket
 from log.base import Log
+from schemas.errors import DataError
 from schemas.verdict import Verdict
 from store.alerts import AlertTables
 from store.incidents import IncidentTable
@@ -103,13 +104,19 @@ class Context:
         limit, declared = self.settings.body_max, request.headers.get("content-length", "")
         self.admission.check_rate(token_name(request.scope))
         with self.admission.body(min(int(declared), limit) if declared.isdigit() else limit):
-            yield await self.body(request)
+            body = await self.body(request)
+            try:
+                yield body
+            except DataError:
+                self.admission.bad_requests += 1
+                raise
 
     async def publish(self, request: Request, parsed: Parsed, identity: bytes) -> Parsed:
         """Put samples on the log and return what was taken.
 
         identity : what makes a request the same again; it is a repeat where its samples have their own times as well.
         """
+        self.admission.bad_samples += len(parsed.rejected)
         if not parsed.series:
             return parsed
         digest = int.from_bytes(sha256(identity).digest()[:8], "little") >> 1 if parsed.all_timed else 0

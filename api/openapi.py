@@ -65,7 +65,7 @@ _INCIDENT = {
         "start": {"type": ["integer", "string"]},
         "end": {"type": ["integer", "string", "null"]},
         "title": {"type": "string"},
-        "severity": {"enum": ["critical", "major", "minor", "warning", "info"]},
+        "severity": {"type": "string", "maxLength": 40},
         "resolution": {"type": "string"},
         "external_id": {"type": "string"},
         "id": {"type": "string"},

@@ -135,7 +135,9 @@ def list_incidents(url: str | None, data: Path | None, token: str | None) -> Non
 @click.option("--external-id", default="")
 def add_incident(url: str | None, data: Path | None, token: str | None, **fields: str | None) -> None:
     """Tell of one incident."""
-    click.echo(_ask("POST", url, data, token, content=json.dumps(fields).encode()).json()["id"])
+    click.echo(
+        _ask("POST", url, data, token, content=json.dumps({k: v for k, v in fields.items() if v}).encode()).json()["id"]
+    )
 
 
 @incidents.command("import")

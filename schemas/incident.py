@@ -17,7 +17,7 @@ class Incident(msgspec.Struct, kw_only=True, tag="incident"):
     start_ms: int
     end_ms: int | None = None
     title: str = ""
-    severity: str = "major"
+    severity: str = "major"  # as it was told; webhooks' are made one of Severity
     resolution: str = ""
     external_id: str = ""
     source: str = "api"

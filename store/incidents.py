@@ -31,6 +31,13 @@ class IncidentTable:
         rows = await self._thread.run(self._thread.store.select, sql, {"id": incident_id})
         return msgspec.json.decode(rows["body"][0], type=Incident) if len(rows["body"]) else None
 
+    async def known(self, ids: Sequence[str]) -> dict[str, Incident]:
+        """Return those of the incidents that were told before, by id."""
+        sql = "SELECT body FROM incidents FINAL WHERE id IN {ids:Array(String)}"
+        rows = await self._thread.run(self._thread.store.select, sql, {"ids": list(ids)})
+        found = (msgspec.json.decode(body, type=Incident) for body in rows["body"])
+        return {one.id: one for one in found}
+
     async def select(
         self, entities: Sequence[str] = (), *, after: Incident | None = None, limit: int
     ) -> list[Incident]:

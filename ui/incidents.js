@@ -42,7 +42,7 @@ export function editIncident(given, done, focus = 'title') {
     entity: input('entity', { value: given.entity ?? '', required: true }),
     start: input('start', { type: 'datetime-local', step: 1, required: true, value: given.start ? toInput(given.start) : '' }),
     end: input('end', { type: 'datetime-local', step: 1, value: given.end ? toInput(given.end) : '' }),
-    severity: make('select', { id: 'incident-severity' }, ...SEVERITIES.map((value) => make('option', { value, textContent: value }))),
+    severity: make('select', { id: 'incident-severity' }, ...[...new Set([...SEVERITIES, given.severity ?? 'major'])].map((value) => make('option', { value, textContent: value }))),
     title: input('title', { value: given.title ?? '' }),
     resolution: input('resolution', { value: given.resolution ?? '' }),
   };

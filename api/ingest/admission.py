@@ -63,6 +63,7 @@ class Admission:
         self.series = SeriesLimits(limits)
         self.pending = 0
         self.refused_busy = self.refused_rate = 0
+        self.bad_samples = self.bad_requests = 0  # what could not be read or used
         self._rooms: dict[str, tuple[float, int]] = {}  # token → samples it may send now, as of ms
 
     @contextmanager

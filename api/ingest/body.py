@@ -12,6 +12,8 @@ from starlette.exceptions import HTTPException
 from schemas.errors import DataError
 
 T = TypeVar("T")
+GZIP_MEMBERS_MAX = 1000
+_PIECE_BYTES = 1 << 16
 
 
 def decompressed(data: bytes, encoding: str, limit: int) -> bytes:
@@ -21,10 +23,7 @@ def decompressed(data: bytes, encoding: str, limit: int) -> bytes:
         if encoding in ("", "identity"):
             return data
         if encoding == "gzip":
-            machine = zlib.decompressobj(wbits=31)
-            out = machine.decompress(data, limit + 1)
-            if len(out) <= limit and not machine.eof:
-                raise DataError("cannot decompress the body: it ends too early")
+            out = _gunzipped(data, limit)
         elif encoding == "snappy":
             if _declared(data) > limit:
                 raise _too_large(limit)
@@ -41,6 +40,29 @@ def decompressed(data: bytes, encoding: str, limit: int) -> bytes:
     if len(out) > limit:
         raise _too_large(limit)
     return out
+
+
+def _gunzipped(data: bytes, limit: int) -> bytes:
+    """Return all members of a gzip stream (RFC 1952), one byte over the limit at the most; raises DataError.
+
+    A piece at a time, so that what follows on a member is not copied once a member.
+    """
+    out, at = bytearray(), 0
+    for _ in range(GZIP_MEMBERS_MAX):
+        machine = zlib.decompressobj(wbits=31)
+        while not machine.eof:
+            piece = machine.unconsumed_tail or data[at : at + _PIECE_BYTES]
+            if not machine.unconsumed_tail:
+                if not piece:
+                    raise DataError("cannot decompress the body: it ends too early")
+                at += len(piece)
+            out += machine.decompress(piece, limit + 1 - len(out))
+            if len(out) > limit:
+                return bytes(out)
+        at -= len(machine.unused_data)
+        if at == len(data):
+            return bytes(out)
+    raise DataError(f"cannot decompress the body: it has over {GZIP_MEMBERS_MAX} gzip members")
 
 
 def read_json(body: bytes, type_: type[T], wanted: str) -> T:

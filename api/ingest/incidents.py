@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -11,31 +12,37 @@ import msgspec
 
 from api.times import time_ms
 from schemas.errors import DataError
-from schemas.incident import Incident, Severity
+from schemas.incident import Incident
 
 TEXT_CHARACTERS_MAX = 10_000
+SEVERITY_CHARACTERS_MAX = 40
 TOLD_MAX = 20_000
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Told(msgspec.Struct, forbid_unknown_fields=True):
-    """An incident as somebody tells of it."""
+    """An incident as somebody tells of it. What is left out, or null, is as it was; ``end`` null: it is open."""
 
     entity: str
     start: int | float | str
-    end: int | float | str | None = None
-    title: str = ""
-    severity: Severity = "major"
-    resolution: str = ""
-    external_id: str = ""
-    id: str = ""
+    end: int | float | str | None | msgspec.UnsetType = msgspec.UNSET
+    title: str | None | msgspec.UnsetType = msgspec.UNSET
+    severity: str | None | msgspec.UnsetType = msgspec.UNSET
+    resolution: str | None | msgspec.UnsetType = msgspec.UNSET
+    external_id: str | None = None
+    id: str | None = None
     withdrawn: bool = False
 
 
 class ToldMany(NamedTuple):
-    """What a body says. ``rejected`` : index and error of what could not be used, as the other doors answer it."""
+    """What a body says. ``rejected`` : index and error of what could not be used, as the other doors answer it.
+
+    unsaid : of each incident the fields that were left out, so that an update leaves them as they were.
+    """
 
     incidents: list[Incident]
+    indices: list[int]  # of the incidents in the body
+    unsaid: list[tuple[str, ...]]
     rejected: list[dict[str, Any]]
     alone: bool  # one object, not a list of one
 
@@ -46,12 +53,15 @@ def parse_incidents(body: bytes, content_type: str, *, now_ms: int) -> ToldMany:
     rows, alone = (_csv_rows(body), False) if kind in ("text/csv", "application/csv") else _json_rows(body)
     if len(rows) > TOLD_MAX:
         raise DataError(f"cannot take {len(rows)} incidents at once: want at most {TOLD_MAX}")
-    out = ToldMany([], [], alone)
+    out = ToldMany([], [], [], [], alone)
     for index, row in enumerate(rows):
         try:
             if isinstance(row, DataError):
                 raise row
-            out.incidents.append(incident_of(msgspec.convert(row, Told), now_ms))
+            told = msgspec.convert(row, Told)
+            out.incidents.append(incident_of(told, now_ms))
+            out.indices.append(index)
+            out.unsaid.append(unsaid_of(told))
         except (DataError, msgspec.ValidationError) as error:
             out.rejected.append({"index": index, "error": str(error)})
     if not out.incidents:
@@ -63,25 +73,44 @@ def parse_incidents(body: bytes, content_type: str, *, now_ms: int) -> ToldMany:
 def incident_of(told: Told, now_ms: int) -> Incident:
     """Return the incident; the same ``external_id``, or entity and start, gives the same id. Raises DataError."""
     start_ms = time_ms(told.start, now_ms)
-    end_ms = None if told.end is None else time_ms(told.end, now_ms)
+    end_ms = time_ms(told.end, now_ms) if told.end is not None and told.end is not msgspec.UNSET else None
     if end_ms is not None and end_ms < start_ms:
         raise DataError(f"cannot use end={str(told.end)[:40]}: it is before start={str(told.start)[:40]}")
-    texts = (told.entity, told.title, told.resolution, told.external_id, told.id)
-    if not told.entity or max(map(len, texts)) > TEXT_CHARACTERS_MAX:
-        raise DataError(f"cannot use an incident: want an entity, and texts of at most {TEXT_CHARACTERS_MAX}")
-    key = told.external_id or f"{told.entity}\0{start_ms}"
+    title, resolution, severity = (text or "" for text in (told.title, told.resolution, told.severity))
+    external_id = told.external_id or ""
+    longest = max(map(len, (told.entity, title, resolution, external_id, told.id or "")))
+    if not told.entity or longest > TEXT_CHARACTERS_MAX or len(severity) > SEVERITY_CHARACTERS_MAX:
+        raise DataError(
+            f"cannot use an incident: want an entity, a severity of at most {SEVERITY_CHARACTERS_MAX} characters, and"
+            f" texts of at most {TEXT_CHARACTERS_MAX}"
+        )
+    key = external_id or f"{told.entity}\0{start_ms}"
     return Incident(
         id=told.id or blake2b(key.encode("utf-8", "surrogatepass"), digest_size=10).hexdigest(),
         entity=told.entity,
         start_ms=start_ms,
         end_ms=end_ms,
-        title=told.title,
-        severity=told.severity,
-        resolution=told.resolution,
-        external_id=told.external_id,
+        title=title,
+        severity=severity or "major",
+        resolution=resolution,
+        external_id=external_id,
         withdrawn=told.withdrawn,
         updated_ms=now_ms,
     )
+
+
+def unsaid_of(told: Told) -> tuple[str, ...]:
+    """Return the fields of an incident that were left out."""
+    out = [name for name in ("title", "severity", "resolution") if not isinstance(getattr(told, name), str)]
+    return (*out, "end_ms") if told.end is msgspec.UNSET else tuple(out)
+
+
+def updated(before: Incident, said: Incident, unsaid: Sequence[str]) -> Incident:
+    """Return what is known once ``said`` was told of an incident that was known already; raises DataError."""
+    out = msgspec.structs.replace(said, **{name: getattr(before, name) for name in unsaid})
+    if out.end_ms is not None and out.end_ms < out.start_ms:
+        raise DataError(f"cannot use start={out.start_ms}: it ended before that, at {out.end_ms}; tell its end too")
+    return out
 
 
 def _json_rows(body: bytes) -> tuple[list[Any], bool]:

@@ -1,4 +1,5 @@
-"""JSON samples: ``{"samples": [...]}`` or one object a line. What can be read is taken, the rest named by index."""
+"""JSON samples: ``{"samples": [...]}``, a list, or one object a line. What can be read is
+taken, the rest named by index."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from api.ingest.parsed import LABELS_MAX, NAME_CHARACTERS_MAX, Parsed
+from api.ingest.parsed import LABELS_MAX, MS_MIN, NAME_CHARACTERS_MAX, Parsed
 from api.times import time_ms
 from schemas.errors import DataError
 from schemas.series import COUNTER_SUFFIXES, Kind, Series, make_series
@@ -56,16 +57,18 @@ def _parse(
         times.append(at_ms)
         values.append(value)
     if not series and rejected:
-        raise DataError(f"cannot read any sample; the first: {rejected[0]['error']}")
+        raise DataError(f"cannot read any of {len(rejected)} {name}; the first: {rejected[0]['error']}")
     return out
 
 
 def _items(body: bytes, name: str) -> tuple[list[tuple[int, Any]], list[dict[str, Any]]]:
+    if not body.strip():
+        raise DataError(f'cannot read any of the {name}: it is empty; want {{"{name}": […]}} or one object a line')
     try:
         document = msgspec.json.decode(body)
         if isinstance(document, dict) and isinstance(document.get(name), list):
             return list(enumerate(document[name])), []
-        return [(0, document)], []
+        return list(enumerate(document if isinstance(document, list) else [document])), []
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:
@@ -118,6 +121,8 @@ def _time(item: dict[str, Any], now_ms: int, future_ms: int) -> int:
             "(limits.future)",
             "future",
         )
+    if at_ms < MS_MIN:
+        raise DataError(f"cannot use timestamp={str(item.get('timestamp'))[:40]}: before the year 1900", "bad_time")
     return at_ms
 
 

@@ -13,7 +13,7 @@ from schemas.series import COUNTER_SUFFIXES, Kind, Series, make_series
 
 NAME_CHARACTERS_MAX = 1024
 LABELS_MAX = 64
-MS_MIN = -62_135_596_800_000  # the year 1
+MS_MIN = -2_208_988_800_000  # the year 1900: the windows and local days of earlier ones cannot all be named
 
 
 class Parsed(NamedTuple):
@@ -104,7 +104,7 @@ class Door:
             self.refuse(f"cannot use value={value}: want a finite number")
         elif not MS_MIN <= at_ms <= self._latest_ms:
             self.refuse(
-                f"cannot use timestamp={at_ms}: before the year 1 or too far ahead of our clock (limits.future)"
+                f"cannot use timestamp={at_ms}: before the year 1900 or too far ahead of our clock (limits.future)"
             )
         else:
             self._series.append(series)

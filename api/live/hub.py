@@ -120,7 +120,7 @@ class Hub:
         try:
             self._heard.update((series.series_id, series) for series in decode_batch(record.value).series)
         except (msgspec.MsgspecError, ValueError):
-            self._counted["unreadable_records"] += 1
+            self._counted["live_unreadable_records"] += 1
             return False
         return True
 
@@ -212,5 +212,5 @@ class Hub:
     def counters(self) -> dict[str, int]:
         for channel in self._channels.values():
             self._count(channel)
-        unreadable = self._counted["unreadable_records"] + self.history.unreadable
-        return {**self._counted, "unreadable_records": unreadable, "live_pieces": self.history.pieces_made}
+        unreadable = self._counted["live_unreadable_records"] + self.history.unreadable
+        return {**self._counted, "live_unreadable_records": unreadable, "live_pieces": self.history.pieces_made}

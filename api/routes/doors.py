@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -39,7 +40,13 @@ class DoorRoutes:
             return await self._context.publish(request, parsed, parsed.content() if by_content else body)
 
     async def remote_write(self, request: Request) -> Response:
-        """204; 400 where nothing could be taken, so that Prometheus does not send it for ever."""
+        """204; 400 where nothing could be taken, so that Prometheus does not send it for ever.
+
+        415 for another message than that of 1.0, as its specification says: a sender of 2.0 then sends 1.0.
+        """
+        kind = request.headers.get("content-type", "")
+        if "proto=" in kind and "prometheus.WriteRequest" not in kind:
+            raise HTTPException(415, f"cannot read {kind[:80]!r}: want remote_write 1.0 (prometheus.WriteRequest)")
         parsed = await self._take(
             request,
             self._remote_write.parse,

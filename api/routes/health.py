@@ -80,8 +80,13 @@ def _refusals(context: Context) -> list[Gauge]:
         "series_limit": context.admission.series.refused,
         "rate": context.admission.refused_rate,
         "busy": context.admission.refused_busy,
+        "bad_sample": context.admission.bad_samples,
+        "bad_request": context.admission.bad_requests,
     }
-    name, says = "foreshock_refused_total", "Refused at the doors: samples of new series, or whole requests."
+    name, says = (
+        "foreshock_refused_total",
+        "Refused at the doors: samples (series_limit, bad_sample), or requests.",
+    )
     return [Gauge(name, "counter", says, {"reason": reason}, float(n)) for reason, n in refused.items()]
 
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from api.context import Context, json_response
 from api.ingest.body import decompressed
-from api.ingest.incidents import parse_incidents
+from api.ingest.incidents import parse_incidents, updated
 from schemas.errors import DataError
 from schemas.incident import Incident
 from schemas.topics import INCIDENTS
@@ -48,7 +48,9 @@ class IncidentRoutes:
         return json_response(_shown(await self._known(request)))
 
     async def add(self, request: Request) -> Response:
-        """Make an incident, or update it where its ``external_id`` or ``id`` is known. Known is: entity and start.
+        """Make an incident, or update it where its ``external_id``, ``id``, or entity and start are known.
+
+        An update leaves as it was what it does not say.
 
         One object is answered by the incident; a list, an object a line or CSV by how many were taken, and the others
         by index and reason.
@@ -56,14 +58,25 @@ class IncidentRoutes:
         limit = self._context.settings.body_max
         body = decompressed(await self._context.body(request), request.headers.get("content-encoding", ""), limit)
         said = parse_incidents(body, request.headers.get("content-type", ""), now_ms=self._context.now_ms())
+        known = await self._context.incidents.known([incident.id for incident in said.incidents])
         if said.alone:
-            (incident,) = said.incidents
-            before = await self._context.incidents.get(incident.id)
+            (incident,), (unsaid,) = said.incidents, said.unsaid
+            if (before := known.get(incident.id)) is not None:
+                incident = updated(before, incident, unsaid)
             await self._put([incident])
-            return json_response(_shown(incident), 200 if before else 201)
-        await self._put(said.incidents)
-        ids = [incident.id for incident in said.incidents]
-        return json_response({"accepted": len(ids), "rejected": said.rejected, "ids": ids})
+            return json_response(_shown(incident), 200 if before is not None else 201)
+        took: dict[str, Incident] = {}
+        ids, rejected = [], list(said.rejected)
+        for index, incident, unsaid in zip(said.indices, said.incidents, said.unsaid, strict=True):
+            try:
+                before = took.get(incident.id) or known.get(incident.id)
+                took[incident.id] = incident if before is None else updated(before, incident, unsaid)
+            except DataError as error:
+                rejected.append({"index": index, "error": str(error)})
+            else:
+                ids.append(incident.id)
+        await self._put(list(took.values()))
+        return json_response({"accepted": len(ids), "rejected": rejected, "ids": ids})
 
     async def withdraw(self, request: Request) -> Response:
         """It was never an incident: what was learned from it is learned anew."""

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.context import Context, json_response
-from api.times import time_ms
+from api.times import interval_ms
 from schemas.errors import DataError
 from store.risk import Newest, RiskTable
 
@@ -75,7 +75,7 @@ class OverviewRoutes:
 
     def _interval(self, request: Request, default_from: str, default_points: str) -> tuple[int, int, int]:
         query, now = request.query_params, self._context.now_ms()
-        from_ms, to_ms = time_ms(query.get("from", default_from), now), time_ms(query.get("to", "now"), now)
+        from_ms, to_ms = interval_ms(query, now, default_from)
         points = query.get("points", default_points)
         if not points.isascii() or not points.isdigit() or not 0 < int(points[:9]) <= POINTS_MAX:
             raise DataError(f"cannot use points={points[:20]!r}: want 1 to {POINTS_MAX}")

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from api.context import Context, json_response
 from api.shapes import ENCODED_AT_ONCE, SHAPES, answer_of
-from api.times import time_ms
+from api.times import interval_ms
 from schemas.errors import DataError
 from schemas.series import Series
 from store.ranges import STATS, RangeResult
@@ -29,7 +29,7 @@ class RangeRoutes:
 
     async def range(self, request: Request) -> Response:
         context, query, now = self._context, request.query_params, self._context.now_ms()
-        from_ms, to_ms = time_ms(query.get("from", "-1h"), now), time_ms(query.get("to", "now"), now)
+        from_ms, to_ms = interval_ms(query, now, "-1h")
         stat, shape = query.get("stat", "mean"), query.get("format", "json")
         if stat not in STATS or shape not in SHAPES:
             raise DataError(
@@ -130,7 +130,7 @@ class RangeRoutes:
 
     async def periods(self, request: Request) -> Response:
         now, query = self._context.now_ms(), request.query_params
-        from_ms, to_ms = time_ms(query.get("from", "-7d"), now), time_ms(query.get("to", "now"), now)
+        from_ms, to_ms = interval_ms(query, now, "-7d")
         return json_response(self._periods(from_ms, to_ms))
 
     async def entities(self, _: Request) -> Response:

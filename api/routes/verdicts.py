@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.context import Context, json_response
 from api.ingest.body import read_json
-from api.times import time_ms
+from api.times import interval_ms
 from schemas.errors import DataError
 from schemas.incident import Feedback
 from schemas.topics import INCIDENTS
@@ -18,7 +18,7 @@ from store.verdicts import VERDICTS_MAX
 
 class _Said(msgspec.Struct):
     correct: bool
-    note: str = ""
+    note: str | None = ""
 
 
 class VerdictRoutes:
@@ -27,7 +27,7 @@ class VerdictRoutes:
 
     def _asked(self, request: Request) -> tuple[int, int, list[str] | None, list[str] | None, bool]:
         query, now = request.query_params, self._context.now_ms()
-        from_ms, to_ms = time_ms(query.get("from", "-1h"), now), time_ms(query.get("to", "now"), now)
+        from_ms, to_ms = interval_ms(query, now, "-1h")
         entities = None
         if patterns := query.getlist("entity"):
             entities = sorted({s.entity for s in self._context.repository.select_series(patterns, [])})
@@ -60,7 +60,7 @@ class VerdictRoutes:
             end_ms=verdict.end,
             correct=said.correct,
             flag=verdict.flag,
-            note=said.note[:2000],
+            note=(said.note or "")[:2000],
             at_ms=self._context.now_ms(),
         )
         await self._context.log.append(INCIDENTS, 0, msgspec.json.encode(feedback))

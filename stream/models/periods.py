@@ -12,6 +12,8 @@ import holidays
 
 POOLED = "pooled"
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAMED_MS_MIN, _NAMED_MS_MAX = -62_135_500_000_000, 253_402_200_000_000  # a day inside the years 1 to 9999
 _WANT = 'want name with from and to (2026-11-27), or with days (["fri"]), start and end ("18:00")'
 
 
@@ -28,8 +30,10 @@ class Periods:
         self._holidays: Any = holidays.country_holidays(country) if country else {}
 
     def local(self, at_ms: int) -> datetime:
+        """Return the local time of a moment; of one that no calendar names, the nearest that every zone does."""
         # By arithmetic: fromtimestamp refuses times before 1970 on some platforms.
-        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)).astimezone(self._zone)
+        named_ms = min(max(at_ms, _NAMED_MS_MIN), _NAMED_MS_MAX)
+        return (_EPOCH + timedelta(milliseconds=named_ms)).astimezone(self._zone)
 
     def day_ms(self, at_ms: int) -> int:
         """Return how far into its local day a moment is."""

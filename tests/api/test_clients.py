@@ -3,6 +3,7 @@
 import subprocess
 import time
 
+import cramjam
 import httpx
 import pytest
 
@@ -134,3 +135,25 @@ def test_a_request_that_a_client_sends_again_is_counted_once(url):
     for _ in range(3):
         assert httpx.post(f"{url}/write", content=body).status_code == 204
     eventually(lambda: read(url, "again-1", "again", "count"), [1.0], seconds=30)
+
+
+def test_a_newer_remote_write_is_asked_for_the_older_one(url):
+    body = bytes(cramjam.snappy.compress_raw(b""))
+    kinds = ("application/x-protobuf", "application/x-protobuf;proto=prometheus.WriteRequest")
+    for kind, status in ((kinds[0], 204), (kinds[1], 204), (f"{kinds[0]};proto=io.prometheus.write.v2.Request", 415)):
+        headers = {"Content-Type": kind, "Content-Encoding": "snappy"}
+        assert httpx.post(f"{url}/api/v1/write", content=body, headers=headers).status_code == status
+
+
+def test_what_is_refused_is_counted_and_no_figure_is_told_twice(url):
+    def refused(reason):
+        lines = httpx.get(f"{url}/metrics").text.splitlines()
+        names = [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
+        assert len(names) == len(set(names)), "Prometheus drops a scrape that tells a figure twice"
+        (found,) = (line for line in lines if line.startswith(f'foreshock_refused_total{{reason="{reason}"}}'))
+        return float(found.rpartition(" ")[2])
+
+    before = refused("bad_sample"), refused("bad_request")
+    assert httpx.post(f"{url}/write", content=b"m,host=h v=1\nno line\nm,host=h v=x").status_code == 204
+    assert httpx.post(f"{url}/api/v1/samples", content=b"{").status_code == 400
+    assert (refused("bad_sample"), refused("bad_request")) == (before[0] + 2, before[1] + 1)

@@ -63,3 +63,27 @@ def test_many_at_once_over_http_and_by_the_command(url, tmp_path):
     hook = {"alerts": [good | {"startsAt": "soon"}, good]}
     said = httpx.post(f"{url}/api/v1/incidents/alertmanager", json=hook)
     assert said.status_code == 200 and len(said.json()["incidents"]) == 1 and said.json()["rejected"][0]["index"] == 0
+
+
+def test_an_update_leaves_as_it_was_what_it_does_not_say(url):
+    begin = 1_770_000_000_000
+    told = {"entity": "u-1", "start": begin, "title": "queue", "severity": "SEV1", "external_id": "x-1"}
+
+    def tell(**fields):
+        answer = httpx.post(
+            f"{url}/api/v1/incidents", json={"entity": "u-1", "start": begin, "external_id": "x-1"} | fields
+        )
+        assert answer.status_code == 200, answer.text
+        said = answer.json()
+        (known,) = httpx.get(f"{url}/api/v1/incidents", params={"entity": "u-1"}).json()
+        assert known == said
+        return known["title"], known["severity"], known["end"], known["resolution"]
+
+    assert httpx.post(f"{url}/api/v1/incidents", json=told).status_code == 201
+    assert tell(end=begin + 60_000) == ("queue", "SEV1", begin + 60_000, "")
+    assert tell(resolution="restarted", title=None) == ("queue", "SEV1", begin + 60_000, "restarted")
+    assert tell(title="", end=None) == ("", "SEV1", None, "restarted")
+    rows = f"entity,start,external_id,end,severity\nu-1,{begin},x-1,{begin + 5000},\nu-1,{begin + 9000},x-1,,minor\n"
+    said = httpx.post(f"{url}/api/v1/incidents", content=rows, headers={"Content-Type": "text/csv"}).json()
+    assert said["accepted"] == 1 and [one["index"] for one in said["rejected"]] == [1], "it would end before it began"
+    assert tell() == ("", "SEV1", begin + 5000, "restarted")

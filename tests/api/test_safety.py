@@ -67,6 +67,28 @@ def test_every_door_refuses_what_is_no_text_or_too_deep_with_a_reason(up):
     assert "Traceback" not in said()
 
 
+@pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles"])
+def test_the_oldest_time_that_is_taken_stops_nothing_and_an_older_one_is_refused(up, zone):
+    url, said = up(env={"FORESHOCK_WINDOWS_TIMEZONE": zone})
+
+    def write(entity, at):
+        sample = {"entity": entity, "metric": "m", "timestamp": at, "value": 1}
+        return httpx.post(f"{url}/api/v1/samples", json=sample).status_code
+
+    assert [write("old", at) for at in (-200_000_000_000_000, -62_135_596_800_000)] == [400, 400]
+    assert [write("old", -2_208_988_800_000), write("new", int(time.time() * 1000) - 60_000)] == [202, 202]
+
+    def scored(entity, begin):
+        query = {"entity": entity, "rollup": "10s", "from": begin}
+        return len(httpx.get(f"{url}/api/v1/verdicts", params=query).json())
+
+    eventually(lambda: scored("old", "1900-01-01"), 1, seconds=60)
+    eventually(lambda: scored("new", "-5m"), 1, seconds=60)
+    for query in ("from=0001-01-01&to=9999-12-31", "from=1899-12-31&overlay=1w", "from=9999-12-01&to=9999-12-31"):
+        assert httpx.get(f"{url}/api/v1/range?{query}&rollup=1mo").status_code == 200
+    assert "Traceback" not in said()
+
+
 def token(name, scope):
     """Return a new token's secret, and its line for the configuration."""
     made = subprocess.run(

@@ -15,7 +15,7 @@ from api.ingest.collectd import parse_collectd
 from api.ingest.influx import parse_influx
 from api.ingest.json_samples import parse_json_events, parse_json_samples
 from api.ingest.otlp import parse_otlp
-from api.ingest.parsed import Door
+from api.ingest.parsed import MS_MIN, Door
 from api.ingest.remote_write import RemoteWrite
 from schemas.errors import DataError
 
@@ -189,6 +189,23 @@ cpu,host=web-1 x=abc 1
     assert len(parsed.rejected) == 2
 
 
+def test_influx_quotes_mean_something_in_the_values_of_fields_alone():
+    text = rb"""disk,host=5"disk used=12.5 1700000000000000000
+disk,host=a msg="c:\\",used=1 1700000000000000000
+disk,host=b msg="two
+lines, a=1 \"and\" more",used=2 1700000000000000000
+# it"s a comment
+disk,host=c used=3 1700000000000000000
+disk,host=d msg="no end,used=4 1700000000000000000
+disk,host=e used=5 1700000000000000000"""
+    parsed = parse_influx(text, door())
+    got = [(s.entity, s.key, v) for s, v in zip(parsed.series, parsed.values, strict=True)]
+    assert got == [
+        (host, "disk_used", v) for host, v in (('5"disk', 12.5), ("a", 1.0), ("b", 2.0), ("c", 3.0), ("e", 5.0))
+    ]
+    assert set(parsed.times) == {1_700_000_000_000} and [r["error"][:6] for r in parsed.rejected] == ["line 7"]
+
+
 def test_collectd_values():
     body = [
         {
@@ -275,6 +292,25 @@ def test_influx_precisions_of_both_interfaces():
         parse_influx(b"m v=1", door(), precision="fortnight")
 
 
+@pytest.mark.parametrize("parse", [parse_json_samples, parse_json_events])
+def test_a_time_that_no_calendar_names_is_refused(parse):
+    item = {"entity": "e", "metric": "m", "event": "x", "value": 1}
+    for at in (-200_000_000_000_000, MS_MIN - 1, "1899-12-31T23:59:59Z", "-999999999w"):
+        with pytest.raises(DataError, match="cannot (use timestamp|read time)"):
+            parse(msgspec.json.encode(item | {"timestamp": at}), now_ms=NOW_MS, future_ms=0)
+    assert parse(msgspec.json.encode(item | {"timestamp": MS_MIN}), now_ms=NOW_MS, future_ms=0).times == [MS_MIN]
+
+
+def test_json_comes_as_an_object_a_list_or_lines_but_not_empty():
+    one = {"entity": "e", "metric": "m", "value": 1.0, "timestamp": 1}
+    line = msgspec.json.encode(one)
+    for body in (msgspec.json.encode({"samples": [one, one]}), msgspec.json.encode([one, one]), line + b"\n" + line):
+        assert parse_json_samples(body, now_ms=NOW_MS, future_ms=0).values == [1.0, 1.0]
+    for body in (b"", b" \r\n\n"):
+        with pytest.raises(DataError, match="it is empty"):
+            parse_json_samples(body, now_ms=NOW_MS, future_ms=0)
+
+
 PARSERS = {
     "remote_write": lambda body: RemoteWrite().parse(body, door()),
     "influx": lambda body: parse_influx(body, door()),
@@ -321,6 +357,18 @@ def test_bodies_are_bounded_after_decompression():
             decompressed(b"\xff\xff\xff\xff\xff\xff not this", encoding, 1000)
     with pytest.raises(HTTPException):
         decompressed(plain, "br", 1000)
+
+
+def test_every_member_of_a_gzip_stream_is_read_and_no_hoard_of_them():
+    member = gzip.compress(b"ab")
+    assert decompressed(member * 3, "gzip", 6) == b"ababab"
+    large = bytes(range(256)) * 1000
+    assert decompressed(gzip.compress(large) + gzip.compress(large), "gzip", 512_000) == large * 2
+    for wrong in (member + b"no gzip", member * 2 + member[:-3], gzip.compress(b"") * 2000):
+        with pytest.raises(DataError):
+            decompressed(wrong, "gzip", 1000)
+    with pytest.raises(HTTPException):
+        decompressed(member * 3, "gzip", 5)
 
 
 def _one(labels, sample, *, sample_first=False):

@@ -61,3 +61,9 @@ def test_a_range_of_some_entities_is_theirs_alone():
     assert [periods.name(friday, e) for e in ("shop-1", "db-1", None)] == ["sale", "normal", "normal"]
     assert [periods.name(saturday, e) for e in ("shop-1", "db-1")] == ["sale", "weekend"]
     assert periods.names() == ["normal", "sale", "weekend"]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati"])
+@pytest.mark.parametrize("at_ms", [-(10**18), -62_135_596_800_000, 253_402_300_799_999, 10**18])
+def test_a_moment_that_no_calendar_names_still_has_a_period(zone, at_ms):
+    assert Periods(zone, "DE").name(at_ms) in ("normal", "weekend", "holiday")

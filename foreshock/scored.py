@@ -26,9 +26,10 @@ def read_nab(folder: Path, out: Path) -> list[Scored]:
         name = path.relative_to(out).as_posix()
         if not (folder / name).is_file():
             continue
-        times, score = _columns(path, ("timestamp", datetime.fromisoformat), ("anomaly_score", float))
+        (score,) = _columns(path, ("anomaly_score", float))
         label = None
         if name in windows:
+            (times,) = _columns(path, ("timestamp", datetime.fromisoformat))
             label = np.zeros(len(score), bool)
             for first, last in windows[name]:
                 begin, end = datetime.fromisoformat(first), datetime.fromisoformat(last)

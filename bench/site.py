@@ -39,7 +39,7 @@ class Run(NamedTuple):
 
 def run(site: Site, kinds: tuple[str, ...]) -> Run:
     minutes, services = site.values.shape[:2]
-    settings = EngineSettings(kinds=kinds, explained_max=0, ring_bytes_max=16 << 20)
+    settings = EngineSettings(kinds=kinds, explained_max=0, ring_bytes_max=16 << 20, depends=DEPENDS)
     engine = Engine("1m", MINUTE_MS, MINUTE_MS, settings, Periods("UTC", None, site.periods))
     told: dict[int, list] = {}
     for one in site.happened:

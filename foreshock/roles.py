@@ -72,6 +72,7 @@ def stream_settings(settings: Settings) -> StreamSettings:
             runbook=_runbook(settings.models.runbook),
             kinds=tuple(settings.models.kinds),
             groups=_groups(settings),
+            depends=_depends(settings),
         ),
         long_windows=_long_windows(settings),
         retention_s=settings.windows.retention_s,
@@ -97,6 +98,10 @@ def _groups(settings: Settings) -> Groups:
         return Groups(settings.models.groups)
     except ValueError as error:
         raise SettingsError(f"cannot use models.groups: {error}") from error
+
+
+def _depends(settings: Settings) -> dict[str, tuple[str, ...]]:
+    return {entity: tuple(causes) for entity, causes in settings.alerts.depends.items()}
 
 
 def _periods(settings: Settings) -> Periods:
@@ -126,7 +131,7 @@ def alert_settings(settings: Settings) -> AlertSettings:
         group_wait_ms=duration_ms(given.group_wait),
         give_up_ms=duration_ms(given.give_up),
         targets=targets,
-        depends={entity: tuple(causes) for entity, causes in given.depends.items()},
+        depends=_depends(settings),
         maintenance=maintenance,
         timezone=settings.windows.timezone,
         page_url=given.page_url,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from stream.features.drift import Drift
 from stream.features.vector import squeeze
 from stream.models.base import grown
 
@@ -15,7 +16,7 @@ DAYS = 29
 # Days ago that are looked at for each, in this order: the first that is known and held no incident of the entity.
 REFERENCES = ((1, 2, 3), (7, 14, 21), (28, 21, 14))
 _AGO = sorted({ago for choices in REFERENCES for ago in choices})
-CHANNELS = ("day", "week", "month", "excess")
+CHANNELS = ("day", "week", "month", "excess", "drift")
 BYTES_MAX = 96 << 20  # of the references; entities beyond, by order of appearance, have none
 SETTLE = 30  # windows after which the scale of a series is fixed
 LEVEL_MS = 4 * 3_600_000
@@ -26,7 +27,7 @@ _FIELDS = ("count", "unit", "level", "level_reference", "spread", "spread_excess
 
 class Superimposed:
     """A series' values on a logarithmic scale (arsinh, in units of a fifth of its first windows' mean size), their
-    hourly means of the last four weeks, and how far off them it usually is."""
+    hourly means of the last four weeks, and how far off them it usually is; and its ``Drift``."""
 
     def __init__(self, window_ms: int) -> None:
         self.window_ms = window_ms
@@ -34,6 +35,7 @@ class Superimposed:
             setattr(self, name, np.zeros((0, 0)))
         self.count: np.ndarray
         self.unit: np.ndarray
+        self.drift = Drift(window_ms)
         self.means = np.full((DAYS, BINS, 0, 0), np.nan, np.float16)
         self.day = np.full((DAYS, 0), -1, np.int32)  # which day each slot holds, an entity
         self.held = np.zeros((DAYS, 0), bool)  # whether that day held an incident
@@ -44,6 +46,7 @@ class Superimposed:
         if self.count.shape != (entities, metrics):
             for name in _FIELDS:
                 setattr(self, name, grown(getattr(self, name), (entities, metrics), 0.0))
+        self.drift.grow(entities, metrics)
         kept = min(entities, BYTES_MAX // (DAYS * BINS * 2 * max(metrics, 1)))
         kept = max(kept, self.means.shape[2])
         if self.means.shape[2:] != (kept, metrics):
@@ -58,10 +61,11 @@ class Superimposed:
             self.held[:, row] |= (self.day[:, row] >= first_day) & (self.day[:, row] <= last_day)
 
     def step(self, rows: np.ndarray, x: np.ndarray, start_ms: int, day_ms: int, failing: np.ndarray) -> np.ndarray:
-        """Return float16[n, metrics * 4] of the window's values x[n, metrics], then learn them.
+        """Return float16[n, metrics * 5] of the window's values x[n, metrics], then learn them.
 
-        A metric's four: how far it is from a day, a week, a month ago, in units of what is usual; and how much further
-        than in the last hours. 0 where unknown. failing : bool[n], entities of which nothing is learned as usual.
+        A metric's five: how far it is from a day, a week, a month ago, in units of what is usual; how much further than
+        in the last hours; and its drift. 0 where unknown. failing : bool[n], entities of which nothing is learned as
+        usual.
         """
         there = np.isfinite(x)
         own = {name: getattr(self, name)[rows] for name in _FIELDS}
@@ -84,6 +88,7 @@ class Superimposed:
         for channel in range(3):
             out[:, :, channel] = np.where(known[channel], off[channel] / scale, 0.0)
         out[:, :, 3] = np.where(fresh, 0.0, excess / scale_excess)
+        out[:, :, 4] = self.drift.step(rows, value, settled, failing)
 
         learn = settled & ~failing[:, None]
         rate = _rate(self.window_ms, SCALE_MS)
@@ -152,11 +157,17 @@ class Superimposed:
 
     def state(self) -> dict[str, Any]:
         names = (*_FIELDS, "means", "day", "held", "filled", "newest")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"drift": self.drift.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value.copy())
+        self.drift.restore(state["drift"])
+        for name in state.keys() - {"drift"}:
+            setattr(self, name, state[name].copy())
+
+
+def channel(over: np.ndarray, name: str) -> np.ndarray:
+    """Return float16[n, metrics], one of CHANNELS of what ``Superimposed.step`` gave."""
+    return over[:, CHANNELS.index(name) :: len(CHANNELS)]
 
 
 def _unit(count: np.ndarray, unit: np.ndarray, size: np.ndarray, there: np.ndarray) -> np.ndarray:

@@ -6,13 +6,15 @@ import numpy as np
 
 from stream.models.unusual import Residuals
 
-# The share of the usual metrics that is missing; the log-odds of the score, now and over the last minutes; likeness to
-# a past incident; that the entity's last incident ended in the last half hour, in the last two hours (models.context).
-SUMMARY = ("missing", "unusual", "lingering", "similar", "recovering", "recovered")
+# The share of the usual metrics that is missing; how far the metric has drifted that has furthest (features.drift); the
+# log-odds of the score, now and over the last minutes; likeness to a past incident; that the entity's last incident
+# ended in the last half hour, in the last two hours (models.context).
+SUMMARY = ("missing", "drifting", "unusual", "lingering", "similar", "recovering", "recovered")
 # Believed before any incident was told, by reasoning: the odder, the longer so, and the more like a past incident, the
 # likelier a window belongs to one; an entity that has just recovered is odd for a while without a new one.
-PRIOR = (0.0, 2.0, 4.0, 2.0, -1.0, -2.0)
+PRIOR = (0.0, 0.0, 2.0, 4.0, 2.0, -1.0, -2.0)
 PRIOR_BIAS = -1.0
+DRIFT_SCALE = 0.25  # as what the odds of the score are divided by
 METRIC_SCALE = 0.15  # keeps the length of a vector near 1 for tens of metrics, so that one rate of learning does
 PER_METRIC = 3  # how far off in units of the usual deviation, its size, and how far off the last minutes' level
 
@@ -31,13 +33,16 @@ def body(residuals: Residuals) -> np.ndarray:
     return (out * METRIC_SCALE).reshape(n, metrics * PER_METRIC)
 
 
-def features(residuals: Residuals, seen: np.ndarray, body: np.ndarray, context: np.ndarray) -> np.ndarray:
-    """Return float16[n, 6 + 3 M]: the summary, then three a metric, so that new metrics only ever append.
+def features(
+    residuals: Residuals, seen: np.ndarray, body: np.ndarray, drift: np.ndarray, context: np.ndarray
+) -> np.ndarray:
+    """Return float16[n, 7 + 3 M]: the summary, then three a metric, so that new metrics only ever append.
 
     seen : float64[n, M], how many windows of each metric were learned; a metric usually there and missing now counts.
-    context : float64[n, 5], the rest of the summary.
+    drift : float[n, M], of each metric, squeezed; context : float64[n, 5], the rest of the summary.
     """
     usual = seen > 10
     absent = usual & ~np.isfinite(residuals.value)
     missing = absent.sum(1) / np.maximum(usual.sum(1), 1)
-    return np.concatenate([missing[:, None], context, body], 1).astype(np.float16)
+    furthest = np.abs(drift.astype(float)).max(1, initial=0.0) * DRIFT_SCALE
+    return np.concatenate([np.stack([missing, furthest], 1), context, body], 1).astype(np.float16)

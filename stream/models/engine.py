@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,12 +13,13 @@ from schemas.incident import Feedback, Incident, Pin
 from schemas.verdict import Verdict
 from stream.actions.runbook import Rule
 from stream.features.frame import Frame
-from stream.features.superimposed import DAY_MS, Superimposed
+from stream.features.superimposed import DAY_MS, Superimposed, channel
 from stream.features.vector import body, features
 from stream.models.bank import Banks, Cell
 from stream.models.base import Seen, logit, sigmoid
 from stream.models.cards import cards_of, model_id
 from stream.models.context import Context
+from stream.models.excused import Excused
 from stream.models.explain import Explainer
 from stream.models.groups import REST, Groups
 from stream.models.history import ENTITIES_MAX
@@ -38,7 +40,7 @@ FIRST_GUESS = 0.7
 # Models learn, so p_incident drifts, and a threshold from the hours before may come to lie below what is usual now: a
 # flag says at least twice the odds of any window. Plain, no data chose it.
 LIFT = float(np.log(2))
-FORMAT = 4  # of a snapshot; one of another format cannot be restored
+FORMAT = 5  # of a snapshot; one of another format cannot be restored
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class EngineSettings:
     runbook: tuple[Rule, ...] = ()
     kinds: tuple[str, ...] = (ALWAYS, "knn", "lstm")  # those that can be had; the others are said to be absent
     groups: Groups = Groups()
+    depends: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # entity → its causes, see ``Excused``
     explained_max: int = 200  # so many verdicts a close carry their reasons, those with the highest risk; flags always
 
     @property
@@ -97,6 +100,7 @@ class Engine:
         self.budget = Budget(settings.alarms_per_day, hop_ms, FIRST_GUESS)
         self.risk_budget = RiskBudget(SHARE * settings.alarms_per_day, hop_ms, 0.5)
         self.superimposed = Superimposed(hop_ms)
+        self.excused = Excused(settings.depends)
         self.signatures = Signatures()
         self.sequences = Sequences()
         self.context = Context(hop_ms)
@@ -164,10 +168,11 @@ class Engine:
         self.context.settle(self.labels, self.ring.entries, frame.start_ms)
         metrics = body(residuals)
         context = self.context.step(rows, entities, residuals.score, metrics, self.labels, frame.start_ms)
-        vector = features(residuals, self.unusual.seen[rows], metrics, context)
         over = self.superimposed.step(rows, x, frame.start_ms, day_ms, under_way)
+        drift = channel(over, "drift")
+        vector = features(residuals, self.unusual.seen[rows], metrics, drift, context)
         for entry, y in self.ring.mature(lane, frame.end_ms):
-            normal = (y == 0).all(1)
+            normal = (y == 0).all(1) & ~self.excused.of(self.labels, entry.entities, entry.start_ms, entry.end_ms)
             self.budget.learn(entry.rows, entry.score, entry.start_ms, normal & (entry.score > 0))
             self.risk_budget.learn(entry.rows, entry.p, entry.start_ms, normal & np.isfinite(entry.p))
         parts = [self._part(*part, rows, vector, over) for part in self._parts(entities, rows, frame.start_ms)]
@@ -200,7 +205,7 @@ class Engine:
                 )
             )
         for entry in lost:  # of no known label: what happened by now is all that there is to go by
-            normal = ~self.labels.under_way(entry.entities, entry.start_ms, entry.end_ms)
+            normal = ~self.excused.of(self.labels, entry.entities, entry.start_ms, entry.end_ms)
             self.budget.learn(entry.rows, entry.score, entry.start_ms, normal & (entry.score > 0))
         self.signatures.step(self.labels, self.ring.entries, frame.end_ms)
         self.counters.windows += len(rows)

@@ -12,7 +12,7 @@ from stream.models.base import Seen, grown
 
 LENGTH = 24
 CHANNELS = (*SUPERIMPOSED, "short")  # of each metric; the last: how far off the last minutes' level
-EXCESS = CHANNELS.index("excess")
+EXCESS, DRIFT = CHANNELS.index("excess"), CHANNELS.index("drift")
 ENTITIES_MAX = 1000  # entities beyond, by order of appearance, have no past: kinds that need one do not see them
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from stream.features.vector import SUMMARY
 from stream.models.base import Learned, Seen, wide
-from stream.models.history import EXCESS, LENGTH
+from stream.models.history import DRIFT, EXCESS, LENGTH
 from stream.models.occlusion import occlusion
 from stream.models.reservoir import NEAR, NORMAL, UNDER_WAY, Reservoir
 
@@ -18,7 +18,6 @@ LABELLED_MIN = 60  # some incidents' worth
 PLACE_EVERY_MS = 1_800_000
 PRIOR = -5.0
 SHAPES = 4
-RECENT = 4  # windows
 _BLOCK = 1024
 
 
@@ -110,9 +109,9 @@ class Knn:
 def describe(seen: Seen) -> np.ndarray:
     """Return float32[n, summary + SHAPES a metric]: the last LENGTH windows in few numbers.
 
-    A metric's: how far off it is now (the mean of the last windows), in the mean, how that has changed, and its
-    roughness, the mean squared step over the variance (von Neumann 1941): 2 where each value is independent of the one
-    before, less where they wander, more where they alternate.
+    A metric's: its drift, how far off it was in the mean, how that has changed, and its roughness, the mean squared
+    step over the variance (von Neumann 1941): 2 where each value is independent of the one before, less where they
+    wander, more where they alternate.
     """
     if "shape" in seen.memo:
         return seen.memo["shape"]
@@ -123,7 +122,7 @@ def describe(seen: Seen) -> np.ndarray:
     out = np.zeros((n, len(SUMMARY) + SHAPES * metrics), np.float32)
     out[:, : len(SUMMARY)] = seen.x[:, : len(SUMMARY)]
     body = out[:, len(SUMMARY) :].reshape(n, metrics, SHAPES)
-    body[:, :, 0] = excess[:, -RECENT:].mean(1)
+    body[:, :, 0] = seen.past[:, -1, :, DRIFT]
     body[:, :, 1] = excess.mean(1)
     body[:, :, 2] = excess[:, -third:].mean(1) - excess[:, :third].mean(1)
     body[:, :, 3] = (np.diff(short, axis=1) ** 2).mean(1) / (variance + 0.02)

@@ -65,6 +65,14 @@ class Labels:
             bool,
         )
 
+    def failed(self, start_ms: int, end_ms: int) -> set[str]:
+        """Return the entities of which an incident that is known now touches [start, end)."""
+        return {
+            entity
+            for entity, those in self._by_entity.items()
+            if any(i.start_ms < end_ms and _end(i) > start_ms for i in those.values())
+        }
+
     def since_end(self, entities: Sequence[str], at_ms: int) -> np.ndarray:
         """Return float64[n], ms: how long before ``at_ms`` an incident ended last, inf if none had."""
         out = np.full(len(entities), np.inf)

@@ -8,6 +8,7 @@ import numpy as np
 
 from stream.features.vector import PER_METRIC, PRIOR, PRIOR_BIAS, SUMMARY
 from stream.models.base import Learned, Seen, wide
+from stream.models.history import DRIFT
 from stream.models.logistic import Logistic
 
 # Chosen on the eight development machines (see docs/models.md): rates from 0.01 to 0.05 do as well.
@@ -33,8 +34,11 @@ class Linear:
         products = x * self.logistic.weights[:, head]
         shares = products[len(SUMMARY) :].reshape(-1, PER_METRIC).sum(1)[: len(surprise)]
         base = float(products[: len(SUMMARY)].sum() + self.logistic.bias[head])
-        # That the window is unusual is shared out among the metrics that make it so.
+        # That the window is unusual is shared out among the metrics that make it so; a drift is that of one.
         odd = max(float(products[SUMMARY.index("unusual")]), 0.0) * surprise / max(float(surprise.sum()), 1e-9)
+        drift = np.abs(seen.past[0, -1, : len(surprise), DRIFT])
+        if len(drift):
+            odd[np.argmax(drift)] += products[SUMMARY.index("drifting")]
         return shares + odd, base - float(odd.sum())
 
     def learn(self, block: Learned) -> None:

@@ -23,3 +23,7 @@ class RiskBudget(Budget):
             self.counts[ended] *= np.float32(keep)
             self.pool *= 1 - (1 - keep) * len(ended) / max(len(self.cut), 1)
         super().learn(rows, score, start_ms, normal)
+
+    def _known_days(self, rows: np.ndarray) -> np.ndarray:
+        """A calibrated probability means the same for every entity, so the days of all count."""
+        return np.full(len(rows), self.pool.sum() / self.blocks_per_day)

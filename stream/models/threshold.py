@@ -11,7 +11,7 @@ from stream.models.base import grown, logit
 BINS = 400
 SPAN = 12.0
 HOLD_MS = 3_600_000
-DAYS_TO_TRUST = 3.0  # after so many days of an entity a threshold below the first guess has gone half the way
+DAYS_TO_TRUST = 3.0  # after so many days a threshold below the first guess has gone half the way
 
 
 class Budget:
@@ -64,9 +64,13 @@ class Budget:
         first = np.where((above <= allowed[:, None]).any(1), first, BINS)
         learned = first / BINS * 2 * SPAN - SPAN
         # A few calm hours say little of how loud a day can be: below the first guess it goes only with time.
-        guess, known = float(logit(np.array(self.first_guess))), self.counts[rows].sum(1) / self.blocks_per_day
+        guess, known = float(logit(np.array(self.first_guess))), self._known_days(rows)
         lower = guess + known / (known + DAYS_TO_TRUST) * (learned - guess)
         self.cut[rows] = np.where(learned < guess, lower, learned)
+
+    def _known_days(self, rows: np.ndarray) -> np.ndarray:
+        """Return float[n], how many days say how low a threshold may be."""
+        return self.counts[rows].sum(1) / self.blocks_per_day
 
     def state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("counts", "pool", "block", "peak", "cut")}

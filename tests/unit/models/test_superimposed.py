@@ -58,4 +58,4 @@ def test_a_snapshot_changes_nothing_and_memory_is_bounded():
     wide.grow(5000, 400)
     assert wide.means.nbytes <= 96 << 20 and wide.means.shape[1] == BINS
     x = np.ones((2, 400))
-    assert wide.step(np.array([0, 4999]), x, 0, 0, np.zeros(2, bool)).shape == (2, 1600)
+    assert wide.step(np.array([0, 4999]), x, 0, 0, np.zeros(2, bool)).shape == (2, 400 * len(CHANNELS))

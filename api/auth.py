@@ -39,7 +39,7 @@ class Token(NamedTuple):
 
 def parse_token(line: str) -> Token:
     """Return a token of the configuration, ``name:read+write:sha256``; raises ValueError."""
-    name, scopes, digest = line.split(":")
+    name, scopes, digest = line.split(":") if line.count(":") == 2 else ("", "", "")
     if set(scopes.split("+")) - {"read", "write", "admin"} or len(digest) != 64:
         raise ValueError("want name:read+write:sha256 as `foreshock token` prints it")
     int(digest, 16)

@@ -10,6 +10,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import asyncio
 import hashlib
 import logging
+import re
 import secrets
 import sys
 from pathlib import Path
@@ -109,6 +110,7 @@ def alerts(data: Path | None, config: Path | None) -> None:
 @config_option
 def check(data: Path | None, config: Path | None) -> None:
     """Read the configuration, reach broker and store, say what is wrong and where."""
+    from foreshock.access import check_access
     from foreshock.roles import alert_settings, stream_settings
     from log.lock import DataFolderInUse
     from log.open import open_log
@@ -117,6 +119,7 @@ def check(data: Path | None, config: Path | None) -> None:
 
     settings, _ = _settings(config, data)
     stream_settings(settings)
+    check_access(settings.auth)
 
     unreached: list[str] = []
 
@@ -176,17 +179,29 @@ def evaluate(corpus: str, folder: Path, out: Path, report: Path | None) -> None:
 @click.option("--scope", default="read", show_default=True, help="Of read, write, admin; comma-separated.")
 def token(name: str, scope: str) -> None:
     """Make a token; it is printed once, the configuration keeps its hash."""
-    wrong = set(scope.split(",")) - {"read", "write", "admin"}
-    if wrong or ":" in name:
-        raise click.BadParameter(f"cannot use name {name!r}, scope {scope!r}; want scopes of read,write,admin")
+    scopes = [one.strip() for one in scope.split(",")]
+    if set(scopes) - {"read", "write", "admin"}:
+        raise click.BadParameter(f"cannot use scope {scope!r}: want some of read,write,admin")
+    if not re.fullmatch(r"[\w.@+-]{1,64}", name):  # what stands in TOML, in the environment and in a line of a file
+        raise click.BadParameter(f"cannot use name {name!r}: want 1 to 64 letters, digits and . _ @ + -")
     secret = secrets.token_urlsafe(32)
     digest = hashlib.sha256(secret.encode()).hexdigest()
     click.echo(secret)
-    click.echo(f'add to foreshock.toml: [auth] tokens = ["{name}:{scope.replace(",", "+")}:{digest}"]', err=True)
+    click.echo(f'add to foreshock.toml: [auth] tokens = ["{name}:{"+".join(scopes)}:{digest}"]', err=True)
 
 
 for command in (replay, rehearse, query, incidents, backup, restore):
     cli.add_command(command)
+
+
+def _with_version(group: click.Group) -> None:
+    for command in group.commands.values():
+        click.version_option(__version__, prog_name="foreshock")(command)
+        if isinstance(command, click.Group):
+            _with_version(command)
+
+
+_with_version(cli)
 
 
 def main() -> None:
@@ -199,6 +214,15 @@ def main() -> None:
         sys.exit(2)
     except click.Abort:
         sys.exit(1)
+    except httpx.TransportError as error:
+        where = f"{error.request.url.scheme}://{error.request.url.netloc.decode()}"
+        click.echo(
+            f"foreshock: cannot reach {where}: {error}; is `foreshock up` running there? --url says where", err=True
+        )
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except (ForeshockError, OSError, httpx.HTTPError) as error:
         click.echo(f"foreshock: {error}", err=True)
         sys.exit(1)

@@ -9,7 +9,6 @@ import logging
 import resource
 import signal
 import socket
-import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +16,13 @@ from pathlib import Path
 import uvicorn
 
 from api.app import build_app
-from api.auth import parse_token, read_tokens
 from api.context import ApiSettings, Context, Gauge
 from api.ingest.admission import Limits
 from api.ingest.json_samples import parse_json_record
 from api.live.connection import Connection
 from api.live.hub import LIVE_TOPICS, Hub
 from api.live.socket import LiveSocket
+from foreshock.access import check_access, is_loopback
 from foreshock.settings import Settings, duration_ms
 from foreshock.shown_settings import shown_settings
 from foreshock.telemetry import gauges_of, metrics_app
@@ -53,7 +52,6 @@ SERIES_REFRESH_S = 2.0
 # When everybody comes back at once the kernel holds them, and the event loop takes a few a turn.
 BACKLOG, ACCEPTED_AT_ONCE = 4096, 64
 ADDRESS_FILE = "address"  # in the data folder: where the running process answers
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def now_ms() -> int:
@@ -231,28 +229,17 @@ class Process:
 
     def _listener(self) -> socket.socket:
         host, auth = self._host, self._settings.auth
-        if host not in _LOOPBACK and not auth.tokens and not auth.tokens_file and not auth.behind_proxy:
+        if not is_loopback(host) and not auth.tokens and not auth.tokens_file and not auth.behind_proxy:
             raise SettingsError(
                 f"cannot listen on {host}: without tokens only loopback is open; set auth.tokens (foreshock token) or "
                 "auth.tokens_file, or auth.behind_proxy=true where a TLS proxy checks who comes in"
             )
+        check_access(auth)
         try:
-            for line in auth.tokens:
-                parse_token(line)
-            if auth.tokens_file:
-                read_tokens(Path(auth.tokens_file))
-        except ValueError as error:
-            raise SettingsError(f"cannot use auth.tokens: {error}") from error
+            return socket.create_server((host, self._port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         except OSError as error:
-            raise SettingsError(f"cannot use auth.tokens_file={auth.tokens_file!r}: {error.strerror}") from error
-        if bool(auth.tls_cert) != bool(auth.tls_key):
-            raise SettingsError("cannot use auth.tls_cert without auth.tls_key, nor the other way round: set both")
-        if auth.tls_cert:
-            try:
-                ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(auth.tls_cert, auth.tls_key)
-            except OSError as error:  # ssl.SSLError is one
-                raise SettingsError(f"cannot use auth.tls_cert={auth.tls_cert!r} and its key: {error}") from error
-        return socket.create_server((host, self._port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+            why = f"{error.strerror or error}; choose another with --host and --port"
+            raise SettingsError(f"cannot listen on {host}:{self._port}: {why}") from error
 
     async def _start_stream(self, stack: contextlib.AsyncExitStack, log: Log, repository: Repository) -> None:
         future_ms = duration_ms(self._settings.limits.future)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from foreshock.bounds import check_bounds
+from foreshock.environment import from_environment, refuse_unknown
 from log.kafka_options import KafkaOptions
 from schemas.errors import SettingsError
 from store.base import ServerOptions
@@ -214,16 +216,34 @@ def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Setting
         if not isinstance(given, dict):
             raise SettingsError(f"cannot use {section.name}={given!r}{_line(text, section.name)}: want a [table]")
         current = _overlay(current, given, section.name, text)
-        current = _from_environment(current, section.name, environ)
+        aliases = {new: old for (of, old), new in _ALIASES.items() if of == section.name}
+        current = from_environment(current, section.name, environ, aliases)
         settings = replace(settings, **{section.name: current})
     for unknown in table:
         known = ", ".join(f.name for f in fields(Settings))
         raise SettingsError(f"unknown configuration section {unknown!r}{_line(text, unknown)}: want one of {known}")
+    refuse_unknown(environ, _keys())
     _check(settings, text)
     return settings
 
 
 _ALIASES = {("alerts", "for"): "windows"}
+_TYPES = {
+    str: 'a text in quotes, such as "5s"',
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: 'a list, such as ["a", "b"]',
+    dict: "a [table]",
+}
+
+
+def _keys() -> dict[str, list[str]]:
+    """Return the keys of each section, every spelling."""
+    out = {section.name: [f.name for f in fields(getattr(Settings(), section.name))] for section in fields(Settings)}
+    for name, spelling in _ALIASES:
+        out[name].append(spelling)
+    return out
 
 
 def _overlay(section: Any, given: Mapping[str, Any], name: str, text: str) -> Any:
@@ -237,35 +257,13 @@ def _overlay(section: Any, given: Mapping[str, Any], name: str, text: str) -> An
         if want is float and type(value) is int:
             value = float(value)
         if type(value) is not want:
-            raise SettingsError(f"cannot use {name}.{key}={value!r}{where}: want a {want.__name__}")
+            raise SettingsError(f"cannot use {name}.{key}={value!r}{where}: want {_TYPES[want]}")
         section = replace(section, **{key: value})
     return section
 
 
-def _from_environment(section: Any, name: str, environ: Mapping[str, str]) -> Any:
-    alias = {new: old for (of, old), new in _ALIASES.items() if of == name}
-    for f in fields(section):
-        spelled = (f"FORESHOCK_{name}_{key}".upper() for key in (f.name, alias.get(f.name, f.name)))
-        variable = next((v for v in spelled if v in environ), "")
-        if not variable:
-            continue
-        current, raw = getattr(section, f.name), environ[variable]
-        try:
-            if isinstance(current, bool):
-                value: Any = {"true": True, "1": True, "false": False, "0": False}[raw.lower()]
-            elif isinstance(current, list):
-                value = [item.strip() for item in raw.split(",") if item.strip()]
-            elif isinstance(current, dict):
-                value = dict(item.split("=", 1) for item in raw.split(",") if item)
-            else:
-                value = type(current)(raw)
-        except (ValueError, KeyError) as error:
-            raise SettingsError(f"cannot use {variable}={raw!r}: want a {type(current).__name__}") from error
-        section = replace(section, **{f.name: value})
-    return section
-
-
 def _check(settings: Settings, text: str) -> None:
+    check_bounds(settings, lambda key: _line(text, key))
     checks = [("lateness", settings.windows.lateness), ("future", settings.limits.future)]
     checks += [("group_wait", settings.alerts.group_wait), ("give_up", settings.alerts.give_up)]
     checks += [("interval", settings.collect.interval), ("retention", settings.broker.retention)]
@@ -279,8 +277,6 @@ def _check(settings: Settings, text: str) -> None:
     if wrong_kinds := set(settings.models.kinds) - {"logistic", "knn", "lstm"}:
         where = _line(text, "kinds")
         raise SettingsError(f"cannot use models.kinds={min(wrong_kinds)!r}{where}: want some of logistic, knn, lstm")
-    if settings.alerts.windows < 1:
-        raise SettingsError(f"cannot use alerts.for={settings.alerts.windows}{_line(text, 'for')}: want 1 or more")
     labels = ("entity", "rollup", "period", "severity")
     if wrong := [label for label in settings.alerts.group_by if label not in labels]:
         where = _line(text, "group_by")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,8 +20,7 @@ from schemas.verdict import decode_verdicts
 
 TYPES = ("samples", "rollup", "verdict", "alert")
 PATTERNS_MAX = 200
-_STATS = ("sum", "min", "max", "mean", "stddev", "p50", "p95", "p99", "last", "rate")
-_NAMES = ("count", *_STATS)
+_STATS = ("sum", "min", "max", "mean", "stddev", "p50", "p95", "p99", "last")
 _EVERY = ("*",)
 _TYPE_OF = {SAMPLES: "samples", ROLLUPS: "rollup", VERDICTS: "verdict", ALERTS: "alert"}
 
@@ -188,24 +187,43 @@ def _names_of(definitions: bytes) -> _Names:
     return _Names(list(entities), entity_of, [one.key for one in series])
 
 
+class _Statistics(msgspec.Struct, gc=False):
+    """What a rollup message says of one metric; ``rate`` of counters alone."""
+
+    count: int
+    sum: float
+    min: float
+    max: float
+    mean: float
+    stddev: float
+    p50: float
+    p95: float
+    p99: float
+    last: float
+    rate: float | msgspec.UnsetType = msgspec.UNSET
+
+
 class _Rows:
     """The columns of a rollup message, read where they are wanted."""
 
     def __init__(self, message: RollupMessage, series: np.ndarray, keys: list[str]) -> None:
-        self._series, self._keys = series, keys
-        self._count = np.frombuffer(message.count, "<u8")
-        self._columns = [np.frombuffer(message.columns[stat], "<f8") for stat in _STATS]
+        self._message, self._series, self._keys = message, series, keys
 
-    def statistics(self, rows: np.ndarray) -> list[tuple[str, dict[str, float]]]:
+    @cached_property
+    def _columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return uint64[n] counts, float64[9, n] of ``_STATS``, and float64[n] rates, None where no series has one."""
+        columns = self._message.columns
+        rates = np.frombuffer(columns["rate"], "<f8")
+        stacked = np.stack([np.frombuffer(columns[stat], "<f8") for stat in _STATS])
+        return np.frombuffer(self._message.count, "<u8"), stacked, None if np.isnan(rates).all() else rates
+
+    def statistics(self, rows: np.ndarray) -> list[tuple[str, _Statistics]]:
+        counts, stacked, rates = self._columns
         keys = [self._keys[number] for number in self._series[rows].tolist()]
-        columns: list[Any] = [self._count[rows].tolist(), *(column[rows].tolist() for column in self._columns)]
-        out = []
-        for key, *values in zip(keys, *columns, strict=True):
-            said = dict(zip(_NAMES, values, strict=True))
-            if said["rate"] != said["rate"]:  # NaN: no counter
-                del said["rate"]
-            out.append((key, said))
-        return out
+        columns: list[list] = [counts[rows].tolist(), *stacked[:, rows].tolist()]
+        if rates is not None:
+            columns.append([msgspec.UNSET if rate != rate else rate for rate in rates[rows].tolist()])
+        return list(zip(keys, map(_Statistics, *columns), strict=True))
 
 
 def _rollups(record: Record) -> Iterator[LiveMessage]:

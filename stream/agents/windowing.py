@@ -80,6 +80,7 @@ class PartitionWorker:
         self._requests: list[tuple[int, int]] = []
         self._room = asyncio.Event()
         self._closed = self._abandoned = False
+        self._failure: Exception | None = None  # in the middle of a change of the windows
         self._recovered_until = -1  # samples up to this offset may be in stored rows already
         self._raw_until = -1  # raw samples up to this offset are stored
         self._lock, self._storing = asyncio.Lock(), asyncio.Lock()
@@ -129,6 +130,8 @@ class PartitionWorker:
         While the store is away no more is taken in than fits into PENDING_BYTES_MAX: the log keeps the rest.
         """
         assert self._windows is not None, "BUG: not open"
+        if self._failure is not None:
+            raise self._failure
         while self._full and not self._closed:
             self.counters["waits_for_store"] += 1
             self._room.clear()
@@ -153,7 +156,7 @@ class PartitionWorker:
             wanted = await self._next(records)
             self._closing = self._windows.drain()
             small = sum(len(record.value) for record in wanted) < AT_ONCE_BYTES
-            unreadable = self._take_in(wanted) if small else await self._off_loop(self._take_in, wanted)
+            unreadable = await self._whole(self._take_in, wanted, small=small)
             for aside in unreadable:
                 await self._log.append(EVENTS_REJECTED, 0, msgspec.json.encode(aside))
         while await self._close_part():
@@ -208,11 +211,11 @@ class PartitionWorker:
         """
         assert self._windows is not None, "BUG: not open"
         async with self._lock:
-            if self._closing is None:
+            if self._closing is None or self._failure is not None:
                 return False
             began_s = monotonic()
             small = self._windows.waiting < AT_ONCE and self._windows.series < AT_ONCE
-            if (self._next_part() if small else await self._off_loop(self._next_part)) is None:
+            if await self._whole(self._next_part, small=small) is None:
                 self._closing = None
                 return False
             assert self._part is not None
@@ -228,28 +231,41 @@ class PartitionWorker:
             self._part = next(self._closing, None)
         return self._part
 
+    async def _whole(self, call: Callable[..., T], *args: Any, small: bool) -> T:
+        """Call what changes the windows, off the loop unless it is small. One that failed half way is not gone on with:
+        what it left is no state that may be written.
+        """
+        try:
+            return call(*args) if small else await self._off_loop(call, *args)
+        except Exception as error:
+            self._failure = error
+            self.abandon()
+            raise
+
     async def _off_loop(self, call: Callable[..., T], *args: Any) -> T:
         future = asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             await asyncio.wait([future])  # the lock must be held while the thread works on
+            if (error := future.exception()) is not None:
+                raise error from None  # which says more than that nobody waits any more
             raise
 
     async def _next(self, records: list[Record]) -> list[Record]:
         """Return the records that follow on what was taken in: repeated ones left out, missing ones read."""
         assert self._windows is not None, "BUG: not open"
-        out: list[Record] = []
-        while self.offset < records[0].offset:
-            missing = await self._log.read(SAMPLES, self.partition, self.offset)
+        out, at = list[Record](), self.offset
+        while at < records[0].offset:
+            missing = await self._log.read(SAMPLES, self.partition, at)
             missing = [record for record in missing if record.offset < records[0].offset]
             if not missing:
                 break  # trimmed by retention
             self.counters["records_read_again"] += len(missing)
             out += missing
-            self.offset = missing[-1].offset + 1
-        out += [record for record in records if record.offset >= self.offset]
-        self.offset = max(self.offset, records[-1].offset + 1)
+            at = missing[-1].offset + 1
+        out += [record for record in records if record.offset >= at]
+        self.offset = max(at, records[-1].offset + 1)
         return out
 
     async def _keep(self, rollup: Rollup) -> None:
@@ -269,7 +285,7 @@ class PartitionWorker:
             while not self._owed and not self._abandoned:
                 await self._close_part()  # what was left, or beside who closes
                 async with self._lock:
-                    if not self._rollups and self._closing is None:
+                    if not self._abandoned and not self._rollups and self._closing is None:
                         self._owed_since = self._windows.checkpoint()[0]
                         self._owed = self._windows.close_late(everything=everything)
                         break

@@ -1,5 +1,7 @@
-"""A partition's worker on a log and a store in memory: a seeded scheduler kills it, cancels it, delivers its records
-twice or with gaps, and lets the log and the store fail before or after they did what was asked. A seed replays exactly.
+"""A partition's worker on a log and a store in memory, under a seeded scheduler; a seed replays exactly.
+
+It is killed and cancelled, its records are delivered twice or with gaps, the log and the store fail before or after
+they did what was asked, and memory ends in the middle of its own work.
 """
 
 from __future__ import annotations
@@ -7,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import numpy as np
@@ -22,6 +25,9 @@ from stream.agents import windowing
 from stream.agents.windowing import PartitionWorker
 from stream.settings import StreamSettings
 from tests.simulation.oracle import SPECS, Table, expected, stream
+
+T = TypeVar("T")
+EXPECTED = (asyncio.CancelledError, SinkError, SourceError, MemoryError)
 
 
 class Inline(Executor):
@@ -41,6 +47,19 @@ class Faults:
 
     def __init__(self, rng: random.Random) -> None:
         self._rng, self.probability = rng, 0.0
+
+    def within(self, call: Callable[..., T]) -> Callable[..., T]:
+        """Return the call, with memory that may not suffice, for it or for what is done next."""
+
+        def tried(*args: Any, **kwargs: Any) -> T:
+            if self._rng.random() < self.probability / 2:
+                raise MemoryError("a fault of the simulation")
+            out = call(*args, **kwargs)
+            if self._rng.random() < self.probability / 2:
+                raise MemoryError("a fault of the simulation")
+            return out
+
+        return tried
 
     async def at(self, error: type[Exception]) -> None:
         for _ in range(self._rng.randrange(3)):
@@ -130,7 +149,11 @@ async def _run(rng: random.Random) -> tuple[Table, dict]:
     async def fresh() -> tuple[PartitionWorker, int]:
         worker = PartitionWorker(0, log, repository, settings, lambda: 0)  # type: ignore[arg-type]
         worker._thread = Inline()  # type: ignore[assignment]
-        return worker, await worker.open()
+        at = await worker.open()
+        windows: Any = worker._windows
+        for part, name in ((windows, "apply"), (windows, "_rollup"), (windows, "corrected"), (worker._messages, "of")):
+            setattr(part, name, faults.within(getattr(part, name)))
+        return worker, at
 
     worker, at = await fresh()
     while at < len(log.records):
@@ -148,12 +171,12 @@ async def _run(rng: random.Random) -> tuple[Table, dict]:
                 await asyncio.sleep(0)
             rng.choice(tasks).cancel()
         said = [one for one in await asyncio.gather(*tasks, return_exceptions=True) if one is not None]
-        unexpected = [one for one in said if not isinstance(one, asyncio.CancelledError | SinkError | SourceError)]
+        unexpected = [one for one in said if not isinstance(one, EXPECTED)]
         assert not unexpected, unexpected
         at, interrupted = (at if said else reached), bool(interrupted or said)
         if interrupted or rng.random() < 0.05:  # it gives the partition up, if it comes to that; another takes over
             if rng.random() < 0.5:
-                with contextlib.suppress(SinkError, SourceError):
+                with contextlib.suppress(*EXPECTED):
                     await worker.close()
             worker, at = await fresh()
     faults.probability = 0.0

@@ -1,9 +1,12 @@
 """Services and deployments that several tests share."""
 
+import httpx
 import pytest
 
 from tests.cluster.brokers import Brokers
 from tests.cluster.services import clickhouse
+
+httpx._config.DEFAULT_TIMEOUT_CONFIG.read = 60  # five seconds are too few on a busy machine
 
 
 @pytest.fixture(scope="session")

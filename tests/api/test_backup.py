@@ -8,14 +8,14 @@ import httpx
 import pytest
 
 from tests.cluster.load import differences
-from tests.running import CLI, eventually, start, stop
+from tests.running import CLI, PATIENCE, eventually, start, stop
 
 ENTITIES, ROUND_S = 2, 600
 ENVIRONMENT = {"FORESHOCK_MODELS_KINDS": "logistic,knn"}
 
 
 def foreshock(*arguments):
-    return subprocess.run([*CLI, *map(str, arguments)], capture_output=True, text=True, timeout=60)
+    return subprocess.run([*CLI, *map(str, arguments)], capture_output=True, text=True, timeout=120)
 
 
 def requests_of(began_ms, number):
@@ -63,7 +63,7 @@ def models(url):
 
 def settled(url, from_ms, to_ms, seconds):
     """Return the answers once every window of so many seconds of samples has its verdict, and they stay the same."""
-    before, end = None, time.monotonic() + 60
+    before, end = None, time.monotonic() + 60 * PATIENCE
     wanted = ENTITIES * (seconds // 10 + seconds // 60)
     while (now := answers(url, from_ms, to_ms)) != before or len(now["verdicts"]) != wanted:
         assert time.monotonic() < end, (len(now["verdicts"]), wanted)

@@ -64,7 +64,7 @@ remote_write:
     finally:
         for process in (server, node):
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 @pytest.mark.peer
@@ -126,7 +126,7 @@ LoadPlugin write_http
         eventually(lambda: len(read(url, "collected-1", "load_shortterm")) > 0, True, seconds=60)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def test_a_request_that_a_client_sends_again_is_counted_once(url):

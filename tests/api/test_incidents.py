@@ -25,7 +25,7 @@ def test_many_at_once_over_http_and_by_the_command(url, tmp_path):
     begin = 1_770_000_000_000
     many = [{"entity": "i-3", "start": begin + i * 60_000, "end": begin + i * 60_000 + 30_000} for i in range(500)]
     packed = gzip.compress(json.dumps(many).encode())
-    said = httpx.post(f"{url}/api/v1/incidents", content=packed, headers={"Content-Encoding": "gzip"}, timeout=60)
+    said = httpx.post(f"{url}/api/v1/incidents", content=packed, headers={"Content-Encoding": "gzip"}, timeout=120)
     assert said.json()["accepted"] == 500 and len(set(said.json()["ids"])) == 500
     (tmp_path / "i.ndjson").write_text("\n".join(json.dumps(one | {"entity": "i-4"}) for one in many[:3]))
     (tmp_path / "i.csv").write_text(rows.replace("i-", "c-"))

@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from tests.running import start, stop
+from tests.running import PATIENCE, start, stop
 from tests.unit.live.serving import Client
 
 FIRST = {"subscribe": {"entities": ["*"], "metrics": ["*"], "rollups": ["1s"], "types": ["rollup"]}}
@@ -67,7 +67,7 @@ async def test_hundreds_of_subscribers_slow_ones_and_a_kill(running):
         assert json.loads((await client.frame())[1])["type"] == "subscribed"
     for client in slow:
         client.writer.transport.pause_reading()
-    async with httpx.AsyncClient(timeout=30) as http:
+    async with httpx.AsyncClient(timeout=120) as http:
         reading = [asyncio.create_task(windows(client, 9 * ENTITIES)) for client in quick]
         for _ in range(9):
             await site.write(http, url)
@@ -115,4 +115,4 @@ async def test_hundreds_of_subscribers_slow_ones_and_a_kill(running):
                 assert seen[: len(whole) - place - 1] == wanted[place + 1 :]
                 assert len(set(seen)) == len(seen) and not set(seen) & set(wanted[: place + 1])
         finally:
-            assert stop(again) < 5
+            assert stop(again) < 5 * PATIENCE

@@ -30,7 +30,7 @@ def url(tmp_path_factory):
         for e in ("web-1", "web-2")
         for more in [60 if i in FAILED and e == "web-1" else 0]
     ]
-    assert httpx.post(f"{url}/api/v1/samples", json={"samples": lines}, timeout=30).status_code == 202
+    assert httpx.post(f"{url}/api/v1/samples", json={"samples": lines}, timeout=120).status_code == 202
     told = {"entity": "web-1", "start": BEGIN + FAILED[0] * MINUTE, "end": BEGIN + (FAILED[-1] + 1) * MINUTE}
     assert httpx.post(f"{url}/api/v1/incidents", json=told).status_code == 201
     span = {"from": BEGIN, "to": NOW, "rollup": "1m"}
@@ -75,7 +75,7 @@ def test_verdicts_of_an_interval_are_the_same_bytes_twice(url):
     ],
 )
 def test_what_cannot_be_rehearsed_is_refused(url, query, status):
-    assert httpx.get(f"{url}/api/v1/rehearsal", params=query, timeout=30).status_code == status
+    assert httpx.get(f"{url}/api/v1/rehearsal", params=query, timeout=120).status_code == status
 
 
 def test_wrong_usage_is_said(url):

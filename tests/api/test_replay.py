@@ -115,7 +115,7 @@ def test_live_windows_close_on_time_beside_a_history(url, tmp_path):
         replaying = subprocess.Popen([*CLI, "replay", str(path), "--url", url], stderr=subprocess.DEVNULL)
         try:
             while replaying.poll() is None or len(closed) < 3:
-                message = json.loads(socket.recv(timeout=30))
+                message = json.loads(socket.recv(timeout=120))
                 if message["type"] == "rollup" and "m" in message["metrics"]:
                     closed[message["start"]] = message["metrics"]["m"]["count"]
                     delays.append(time.time() * 1000 - message["end"] - LATENESS_S * 1000)

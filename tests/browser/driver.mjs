@@ -21,6 +21,7 @@ export class Driver {
   async open(hash = '', options = { viewport: DESK }) {
     const context = await this.browser.newContext({ acceptDownloads: true, timezoneId: 'UTC', ...options });
     const page = await context.newPage();
+    page.setDefaultTimeout(120_000);
     page.on('pageerror', (error) => this.refused.push(String(error.stack)));
     page.on('console', (line) => { if (line.type() === 'error' && /Content Security|Error:/.test(line.text())) this.refused.push(line.text()); });
     page.on('dialog', (dialog) => { this.refused.push(`a dialog: ${dialog.message()}`); dialog.dismiss(); });
@@ -63,7 +64,7 @@ export class Driver {
 }
 
 /** Wait until something holds in the page. */
-export function until(page, what, argument = null, timeout = 30_000) {
+export function until(page, what, argument = null, timeout = 120_000) {
   return page.waitForFunction(what, argument, { timeout });
 }
 

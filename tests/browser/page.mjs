@@ -9,13 +9,14 @@ const refused = [];
 
 const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
 const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
+page.setDefaultTimeout(180_000);
 page.on('pageerror', (error) => refused.push(String(error.stack)));
 page.on('console', (line) => { if (line.type() === 'error' && /Content Security|TypeError/.test(line.text())) refused.push(line.text()); });
 page.on('request', (request) => { if (!request.url().startsWith(url)) refused.push(`asked ${request.url()}`); });
 
 const plots = '#charts .plot';
 const figure = (name) => page.locator(plots).first().getAttribute(`data-${name}`).then(Number);
-const until = (what, ...rest) => page.waitForFunction(what, rest, { timeout: 90_000 });
+const until = (what, ...rest) => page.waitForFunction(what, rest, { timeout: 180_000 });
 
 try {
   const opened = Date.now();

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.running import start, stop, tool
+from tests.running import PATIENCE, start, stop, tool
 
 HERE = Path(__file__).parent
 
@@ -82,7 +82,7 @@ def test_an_sre_sees_a_fault_begin_and_a_restart_pass(tmp_path, deployment):
         assert zoomed["rows"] > 3 and "from=" in zoomed["address"]
         assert "What to do" in step("why")["text"]
         step("restart")
-        assert stop(process) < 5  # with a browser and a writer connected
+        assert stop(process) < 5 * PATIENCE  # with a browser and a writer connected
         process, _ = start(tmp_path / "data", "--port", url.rpartition(":")[2], env=deployment)
         answer()
         step("back")

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.running import tool
 
 HERE = Path(__file__).parent
-READY_S = 90
+READY_S = 300
 
 
 def free_port() -> int:

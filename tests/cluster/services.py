@@ -68,7 +68,7 @@ class ClickhouseServer:
         self._process.terminate()
         self._process.send_signal(signal.SIGCONT)
         try:
-            self._process.wait(10)
+            self._process.wait(30)
         except subprocess.TimeoutExpired:
             self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -28,7 +28,7 @@ def test_what_kcat_produces_is_rolled_up_and_rubbish_goes_to_the_rejected_topic(
 
         eventually(read, [["timestamp", 'events{event="deploy"}', "m"], [now, 1, 2000]], seconds=60)
         asked = [kcat, "-C", "-e", "-q", "-b", broker, "-t", "events.rejected"]
-        aside = subprocess.run(asked, capture_output=True, text=True, timeout=30).stdout
+        aside = subprocess.run(asked, capture_output=True, text=True, timeout=120).stdout
         assert "not json" in aside and "not JSON" in aside
     finally:
         process.kill()

@@ -81,7 +81,7 @@ def test_samples_go_through_tls_and_scram_to_rollups(secured, tmp_path):
 )
 def test_a_refused_client_says_why_and_never_its_secret(secured, tmp_path, changed, said):
     environment = dict(os.environ) | secured | changed | {"FORESHOCK_STORE_URL": f"embedded://{tmp_path / 'store'}"}
-    checked = subprocess.run([*CLI, "check"], capture_output=True, text=True, env=environment, timeout=60)
+    checked = subprocess.run([*CLI, "check"], capture_output=True, text=True, env=environment, timeout=120)
     assert checked.returncode == 1
     assert said in checked.stderr and "Traceback" not in checked.stderr
     assert "wrong-secret" not in checked.stderr and PASSWORD not in checked.stderr

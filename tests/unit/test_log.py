@@ -165,7 +165,7 @@ async def test_tail_gives_old_and_new_records(log):
     await asyncio.sleep(0)
     await log.append("t", 1, b"new")
     await log.append("t", 0, b"newer")
-    got = await asyncio.wait_for(reader, 5)
+    got = await asyncio.wait_for(reader, 60)
     assert sorted(r.value for r in got) == [b"new", b"newer", b"old"]
 
 

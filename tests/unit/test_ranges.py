@@ -119,8 +119,8 @@ async def test_long_questions_hold_up_neither_short_ones_nor_writes():
     try:
         long = [asyncio.create_task(asked.read(free.wait, 20, long=True)) for _ in range(READERS * 3)]
         await asyncio.sleep(0.05)
-        assert await asyncio.wait_for(asked.read(lambda: "short"), 5) == "short"
-        assert await asyncio.wait_for(asked.run(lambda: "written"), 5) == "written"
+        assert await asyncio.wait_for(asked.read(lambda: "short"), 60) == "short"
+        assert await asyncio.wait_for(asked.run(lambda: "written"), 60) == "written"
         assert not any(task.done() for task in long) and LONG_READERS < READERS
         free.set()
         assert all(await asyncio.gather(*long))

@@ -79,12 +79,12 @@ async def test_windows_close_while_the_store_is_written_to(parts):
     await asyncio.sleep(0.05)
     for second in range(2, 8):
         write(log, [second + 0.5])
-        await asyncio.wait_for(worker.process(await log.read(SAMPLES, 0, worker.offset)), 5)
+        await asyncio.wait_for(worker.process(await log.read(SAMPLES, 0, worker.offset)), 60)
     assert log.offsets_now(ROLLUPS, 0)[1] == 8, "seven of a second and one of five were told"
     assert not ticking.done() and stored(repository) == {}
     write(log, [0.7])  # late: its correction waits for the store, what comes after it does not
     write(log, [8.5])
-    await asyncio.wait_for(worker.process(await log.read(SAMPLES, 0, worker.offset)), 5)
+    await asyncio.wait_for(worker.process(await log.read(SAMPLES, 0, worker.offset)), 60)
     assert log.offsets_now(ROLLUPS, 0)[1] == 9
     repository.free.set()
     await ticking

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import logging
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -25,6 +26,7 @@ SESSION_S = 12 * 3600
 # Samples come by the thousand; what comes in there is counted in /metrics.
 INGEST = ("/api/v1/samples", "/api/v1/events", "/api/v1/write", "/api/v2/write", "/write", "/collectd", "/v1/metrics")
 LOOK_EVERY_S = 1.0
+_INFLUX = ("/write", "/api/v2/write")  # 1.x clients may say who they are by ?u=…&p=…
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _NAME = "foreshock.token"
 _OPEN = ("/healthz", "/readyz", "/api/v1/session")
@@ -65,6 +67,8 @@ def read_tokens(path: Path) -> list[Token]:
 
 class Tokens:
     """Admin includes write and read, write includes neither.
+
+    A secret comes as ``Bearer``, as ``Token`` (Influx 2.x), or as the password of ``Basic``, whoever the user is.
 
     file : read again when it changes, so that tokens come and go without a restart; while it cannot be read, the
         tokens it held last go on. Where tokens or a file were configured, nobody comes in without one.
@@ -118,14 +122,26 @@ class Tokens:
         return hmac.new(bytes.fromhex(token.digest), text.encode(), hashlib.sha256).hexdigest()
 
     def of_headers(self, headers: Headers) -> Token | None:
-        scheme, _, secret = headers.get("authorization", "").partition(" ")
-        if scheme.lower() in ("bearer", "token") and secret:
-            return self.of_secret(secret.strip())
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme and (secret := _secret(scheme.lower(), given.strip())):
+            return self.of_secret(secret)
         try:
             cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
         except CookieError:
             return None
         return self.of_session(cookie.value) if cookie else None
+
+
+def _secret(scheme: str, given: str) -> str:
+    """Return the secret of an Authorization header; what an Influx 1.x client or ``basic_auth`` calls the password."""
+    if scheme == "basic":
+        try:
+            given = base64.b64decode(given, validate=True).decode()
+        except ValueError:  # of the alphabet, or not UTF-8
+            return ""
+    elif scheme not in ("bearer", "token"):
+        return ""
+    return given if scheme == "bearer" else given.rpartition(":")[2]
 
 
 def _stamp(file: Path | None) -> tuple[int, int]:
@@ -172,6 +188,9 @@ class Guard:
         if not self._tokens.required or path in _OPEN or not path.startswith(_GUARDED):
             return None
         token = self._tokens.of_headers(headers)
+        if token is None and path in _INFLUX:
+            password = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("p", [""])[0]
+            token = self._tokens.of_secret(password) if password else None
         if token is None:
             return 401, "cannot let you in: want a token (Authorization: Bearer …), or sign in on the page"
         scope[_NAME] = token.name

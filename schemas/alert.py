@@ -88,7 +88,8 @@ class Silence(msgspec.Struct, kw_only=True):
 class Notification(msgspec.Struct, kw_only=True):
     """What one target is told of one group of alerts. ``id`` is its idempotency key, the same at every attempt.
 
-    ``state`` : waiting; delivered; refused (the target said that it never will take it); given_up (too long in vain).
+    ``state`` : waiting; delivered; refused (the target said that it never will take it); given_up (too long in vain);
+    silenced (held back, and over before it was told). ``held`` : it was held back since the last attempt.
     """
 
     id: str
@@ -97,10 +98,11 @@ class Notification(msgspec.Struct, kw_only=True):
     alerts: list[Alert]
     partition: int
     created_ms: int
-    state: Literal["waiting", "delivered", "refused", "given_up"] = "waiting"
+    state: Literal["waiting", "delivered", "refused", "given_up", "silenced"] = "waiting"
     attempts: int = 0
     next_ms: int = 0
     error: str = ""
+    held: bool = False
     updated_ms: int = 0
 
 

@@ -55,7 +55,7 @@ function stateOf(one) {
 
 function told(one) {
   if (!one.deliveries.length) return make('span', { className: 'quiet', textContent: 'nobody was to be told' });
-  const words = { delivered: '✓ told', waiting: '… trying', refused: '✗ refused', given_up: '✗ given up' };
+  const words = { delivered: '✓ told', waiting: '… trying', refused: '✗ refused', given_up: '✗ given up', silenced: '— held back until it was over' };
   const items = one.deliveries.slice(0, ATTEMPTS_SHOWN).map((d) => make('li', {
     textContent: `${d.target}: ${words[d.state]} at ${full(d.updated)}, ${d.attempts} ${d.attempts === 1 ? 'attempt' : 'attempts'}${d.error ? `: ${d.error.slice(0, 120)}` : ''}${d.next ? `; again ${full(d.next)}` : ''}`,
   }));

@@ -35,7 +35,7 @@ class LiveSocket:
     def __init__(self, hub: Hub, subscribers_max: int) -> None:
         self.hub, self._subscribers_max = hub, subscribers_max
         self._subscribers: set[Subscriber] = set()
-        self.refused = self.lost = 0
+        self.refused = self.lost = self.failed = 0
 
     async def serve(self, socket: WebSocket) -> None:
         await socket.accept()
@@ -56,7 +56,7 @@ class LiveSocket:
 
     @property
     def counters(self) -> dict[str, int]:
-        return {**self.hub.counters, "live_refused": self.refused, "live_lost": self.lost}
+        return {**self.hub.counters, "live_refused": self.refused, "live_lost": self.lost, "live_failed": self.failed}
 
     def forget(self, subscriber: Subscriber) -> None:
         self._subscribers.discard(subscriber)
@@ -158,6 +158,10 @@ class Subscriber:
         except ForeshockError as error:
             logger.warning("cannot send a subscriber what it missed: %s", error)
             connection.close(1011, "the log cannot be read now; come back with the last cursor")
+        except Exception:  # a bug of ours: logged whole, and whoever waits is told instead of hearing nothing for ever
+            self._live.failed += 1
+            logger.exception("BUG: a subscriber could not be sent what it missed")
+            connection.close(1011, "an error of the server's; come back with the last cursor")
         finally:
             self._catching_up = None
 

@@ -43,7 +43,12 @@ class PartitionAlerter:
         self._written_offset = 0
         self._closed = False
         self._lock = asyncio.Lock()
-        self._deliverer = Deliverer(settings.targets, give_up_ms=settings.give_up_ms, now_ms=now_ms)
+        self._deliverer = Deliverer(
+            settings.targets,
+            give_up_ms=settings.give_up_ms,
+            now_ms=now_ms,
+            known=lambda alert: self._alerts.get(alert.fingerprint),
+        )
 
     async def open(self) -> int:
         """Restore from the store; return the offset to read from."""

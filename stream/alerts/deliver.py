@@ -12,7 +12,9 @@ from email.utils import parsedate_to_datetime
 import httpx
 import msgspec
 
-from schemas.alert import Notification
+from schemas.alert import Alert, Notification
+from stream.alerts.hold import held_by
+from stream.alerts.lane import plan
 from stream.alerts.settings import Target
 from stream.alerts.targets import requests_of
 
@@ -28,11 +30,18 @@ class Deliverer:
     """``add`` what is waiting, call ``pump`` now and then, ``changed`` tells what has to be written down."""
 
     def __init__(
-        self, targets: Sequence[Target], *, give_up_ms: int, now_ms: Callable[[], int], rng: random.Random | None = None
+        self,
+        targets: Sequence[Target],
+        *,
+        give_up_ms: int,
+        now_ms: Callable[[], int],
+        rng: random.Random | None = None,
+        known: Callable[[Alert], Alert | None] = lambda alert: alert,
     ) -> None:
+        """known : an alert as it is now, which may be held back since it was to be told."""
         self._targets = {target.name: target for target in targets}
         self._give_up_ms, self._now_ms = give_up_ms, now_ms
-        self._rng = rng or random.Random()
+        self._rng, self._known = rng or random.Random(), known
         self._queues: dict[tuple[str, str], deque[Notification]] = {}
         self._tasks: dict[tuple[str, str], asyncio.Task] = {}
         self._room = {name: asyncio.Semaphore(CONCURRENT) for name in self._targets}
@@ -58,17 +67,35 @@ class Deliverer:
                 continue
             if not queue:
                 self._queues.pop(lane), self._tasks.pop(lane, None)
-            elif queue[0].next_ms <= self._now_ms():
-                self._tasks[lane] = asyncio.create_task(self._work(queue))
+            elif (at := self._next(queue)) is not None:
+                self._tasks[lane] = asyncio.create_task(self._work(queue, at))
 
-    async def _work(self, queue: deque[Notification]) -> None:
-        while queue and queue[0].next_ms <= self._now_ms():
-            done = await self._attempt(queue[0])
+    def _next(self, queue: deque[Notification]) -> int | None:
+        """Return which goes now, after what is held back was marked, and what is of no use any more left out."""
+        hold, drop, send = plan(tuple(queue), self._known, self._now_ms())
+        for at in (*hold, *drop):
+            alerts = [now for alert in queue[at].alerts if (now := self._known(alert)) is not None]
+            why = "; ".join(dict.fromkeys(held_by(alert) for alert in alerts if alert.held))
+            changes = {
+                "held": True,
+                "state": "silenced" if at in drop else "waiting",
+                "updated_ms": self._later(queue[at]),
+            }
+            error = f"held back: {why}" if why else queue[at].error
+            queue[at] = self._changed[queue[at].id] = msgspec.structs.replace(queue[at], error=error, **changes)
+        for at in reversed(drop):
+            del queue[at]
+        return None if send is None else send - sum(at < send for at in drop)
+
+    async def _work(self, queue: deque[Notification], at: int | None) -> None:
+        while at is not None:
+            done = await self._attempt(queue[at])
             self._changed[done.id] = done
             if done.state == "waiting":
-                queue[0] = done
+                queue[at] = done
             else:
-                queue.popleft()
+                del queue[at]
+            at = self._next(queue)
 
     async def _attempt(self, one: Notification) -> Notification:
         target = self._targets.get(one.target)
@@ -84,13 +111,14 @@ class Deliverer:
         now, attempts = self._now_ms(), one.attempts + 1
         if not error:
             return msgspec.structs.replace(
-                one, state="delivered", attempts=attempts, error="", updated_ms=self._later(one)
+                one, state="delivered", attempts=attempts, error="", held=False, updated_ms=self._later(one)
             )
         wait_ms = max(retry_ms, self._backoff_ms(attempts))
         state = "refused" if never else "given_up" if now + wait_ms - one.created_ms > self._give_up_ms else "waiting"
         changes = {
             "state": state,
             "attempts": attempts,
+            "held": False,
             "error": error,
             "next_ms": now + wait_ms,
             "updated_ms": self._later(one),

@@ -27,6 +27,13 @@ def held(
     )
 
 
+def held_by(alert: Alert) -> str:
+    """Return in words what holds an alert back."""
+    said = [f"silenced by {', '.join(alert.silenced_by)}"] if alert.silenced_by else []
+    said += ["in maintenance"] if alert.maintenance else []
+    return ", ".join(said + ([f"its cause {alert.inhibited_by} fires"] if alert.inhibited_by else []))
+
+
 def _fits(text: str, pattern: str) -> bool:
     return fnmatchcase(text, pattern.replace("[", "[[]"))
 

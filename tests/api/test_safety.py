@@ -126,6 +126,25 @@ def test_tokens_come_and_go_without_a_restart_and_changes_are_written_down(up, t
     assert "secret words" not in said() and writer not in said()
 
 
+def test_a_token_comes_in_the_way_of_each_client(up):
+    (writer, writer_line), (reader, reader_line) = token("writer", "write"), token("reader", "read")
+    url, said = up(env={"FORESHOCK_AUTH_TOKENS": f"{writer_line},{reader_line}"})
+
+    def write(path="/write", query=None, auth=None, **headers):
+        return httpx.post(url + path, content=b"m,host=h v=1", params=query, auth=auth, headers=headers).status_code
+
+    for secret, status in ((writer, 204), (reader, 403), ("nobody", 401)):
+        assert write(auth=("telegraf", secret)) == status
+        assert write(query={"db": "d", "u": "telegraf", "p": secret}) == status
+        for scheme in (f"Bearer {secret}", f"Token {secret}", f"Token telegraf:{secret}", f"bearer  {secret}"):
+            assert write("/api/v2/write", Authorization=scheme) == status, scheme
+    for nothing in ("Basic", "Basic !!", "Basic /w==", "Basic Og==", "Digest x", "Bearer", f"Digest {writer}", writer):
+        assert write(Authorization=nothing) == 401, nothing
+    assert httpx.get(f"{url}/api/v1/entities", params={"p": reader}).status_code == 401, "in no other address"
+    assert httpx.get(f"{url}/api/v1/entities", auth=("prometheus", reader)).status_code == 200
+    assert writer not in said() and reader not in said()
+
+
 def test_tls_by_certificate_files(up, tmp_path):
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2"]

@@ -99,15 +99,18 @@ class Campaign:
         for entity in ENTITIES:
             await self.log.append(VERDICTS, 0, encode_verdicts([verdict(entity, WINDOWS, flags[entity])]))
         await self.process()
+        settled = 0
         for _ in range(400):
             await self.tick()
             waits = [a for a in self.alerter._alerts.values() if a.sequence > a.told and not a.held]
-            if not waits and not await self.tables.waiting(0):
+            # Twice: what was held by its cause is told a turn after the cause is over.
+            settled = 0 if waits or await self.tables.waiting(0) else settled + 1
+            if settled == 2:
                 break
         await self.alerter.close()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", (0, 1, 2, 3, 14))
 async def test_every_receiver_ends_up_knowing_how_each_alert_ended(parts, seed):
     campaign = Campaign(seed, *parts)
     await campaign.run()

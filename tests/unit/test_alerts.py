@@ -270,6 +270,67 @@ async def test_an_end_that_waits_for_its_group_is_told_though_the_next_beginning
     receiver.close()
 
 
+@pytest.mark.parametrize("crash", [False, True])
+@pytest.mark.parametrize("taken_once", [False, True], ids=["never heard of", "perhaps heard of"])
+@pytest.mark.parametrize("then", ["lifted", "over"])
+async def test_a_silence_that_begins_while_a_notification_waits_holds_it_back(parts, crash, taken_once, then):
+    """The other alert of the group passes. A target that may have heard of the beginning hears of the end."""
+    log, repository = parts
+    receiver, now, tables = Receiver([503] if taken_once else []), [NOW + 11_000], AlertTables(repository.thread)
+    target = Target("ops", "webhook", receiver.url)
+    rules = AlertSettings(windows=1, group_wait_ms=0, group_by=("period",), targets=(target,))
+    alerter, offset, count = PartitionAlerter(0, log, repository, rules, lambda: now[0]), 0, 0
+    await alerter.open()
+
+    async def take(*verdicts):
+        nonlocal offset, count
+        if verdicts:
+            await log.append(VERDICTS, 0, encode_verdicts(list(verdicts)))
+            count += 1
+        if count > offset:
+            await alerter.process(await log.read(VERDICTS, 0, offset))
+            offset = count
+        await alerter.tick()
+        while any(not task.done() for task in alerter._deliverer._tasks.values()):
+            await asyncio.sleep(0.01)
+        await alerter.tick()
+
+    if taken_once:
+        await take(verdict(0, 1))  # answered 503: it may have been taken all the same
+        assert len(receiver.requests) == 1
+    else:
+        pump, alerter._deliverer.pump = alerter._deliverer.pump, lambda: None
+        await take(verdict(0, 1))  # in the outbox, and the process is held up before it is sent
+        alerter._deliverer.pump = pump
+    silence = Silence(id="s9", matchers=[Matcher(name="entity", value="shop")], starts_ms=0, ends_ms=NOW + 10**9)
+    await tables.put_silence(silence)
+    now[0] += 60_000
+    await take()
+    (one,) = await tables.notifications()
+    assert (one.state, one.held, one.error) == ("waiting", True, "held back: silenced by s9")
+    if crash:
+        await alerter._deliverer.close()
+        alerter = PartitionAlerter(0, log, repository, rules, lambda: now[0])
+        offset = await alerter.open()
+    await take(verdict(1, 1, "db"))
+    if then == "lifted":
+        silence.ends_ms = silence.updated_ms = now[0]
+        await tables.put_silence(silence)
+    else:
+        await take(verdict(2, 0))
+    now[0] += 60_000
+    await take()
+    told = [(a["labels"]["entity"], a["status"]) for body in receiver.taken() for a in body["data"]["alerts"]]
+    ends = {"lifted": [("shop", "firing")], "over": [("shop", "resolved")] if taken_once else []}[then]
+    assert told == [("db", "firing"), *ends]
+    states = {
+        tuple(a.entity for a in n.alerts): n.state for n in await tables.notifications() if n.alerts[0].sequence == 1
+    }
+    assert states == {("shop",): "silenced" if then == "over" else "delivered", ("db",): "delivered"}
+    await alerter.close()
+    receiver.close()
+
+
 def test_a_flapping_alert_says_so():
     alert, said = None, []
     for number in range(6):

@@ -272,6 +272,28 @@ async def test_a_cursor_the_log_no_longer_holds_gives_a_gap(serving):
     assert (await client.message())["type"] == "subscribed"
 
 
+async def test_an_error_of_ours_while_catching_up_closes_with_a_reason_and_harms_nobody_else(serving, monkeypatch):
+    other, client = await Client.open(serving.port), await Client.open(serving.port)
+    await other.subscribe()
+    cursor = (await other.message())["cursor"]
+    serving.write(entities=1)
+    await other.message()
+
+    async def broken(*_):
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(serving.hub.history, "piece", broken)
+        await client.subscribe(after=cursor)
+        assert await client.close_code() == 1011
+    assert serving.live.counters["live_failed"] == 1
+    again = await Client.open(serving.port)
+    await again.subscribe(after=cursor)
+    assert (await again.message())["type"] == "samples"
+    wanted = serving.write(entities=1)
+    assert values_of(await other.message()) == wanted
+
+
 async def test_compression_is_not_agreed_to(serving):
     client = await Client.open(serving.port, headers="Sec-WebSocket-Extensions: permessage-deflate\r\n")
     await client.subscribe()

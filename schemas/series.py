@@ -10,11 +10,15 @@ import msgspec
 
 Kind = Literal["gauge", "counter", "event"]
 
+SHARED_MAX = 10_000
 COUNTER_SUFFIXES = ("_total", "_count", "_sum", "_bucket")
 
 
-class Series(msgspec.Struct, frozen=True, array_like=True):
-    """What a series id stands for. ``labels`` excludes the label that named the entity."""
+class Series(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a series id stands for. ``labels`` excludes the label that named the entity.
+
+    Nothing in it leads back to it, so a million of them need not be looked through for garbage.
+    """
 
     series_id: int
     entity: str
@@ -26,6 +30,30 @@ class Series(msgspec.Struct, frozen=True, array_like=True):
     def key(self) -> str:
         """The name a chart column has: ``metric`` or ``metric{label="value",…}``, labels sorted."""
         return metric_key(self.metric, self.labels)
+
+
+class SharedParts:
+    """``of`` a series is an equal one whose names and labels are the same objects as those of the others.
+
+    Series that were read one by one bring their own: an entity has many series, a metric is of many entities. It
+    remembers SHARED_MAX names and as many sets of labels; of more than that little would be shared.
+    """
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+        self._labels: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
+
+    def of(self, series: Series) -> Series:
+        for known in (self._texts, self._labels):
+            if len(known) >= SHARED_MAX:
+                known.clear()
+        share = self._texts.setdefault
+        items = tuple(sorted(series.labels.items()))
+        labels = self._labels.get(items)
+        if labels is None:
+            labels = self._labels[items] = {share(k, k): share(v, v) for k, v in items}
+        entity, metric = share(series.entity, series.entity), share(series.metric, series.metric)
+        return Series(series.series_id, entity, metric, labels, series.kind)
 
 
 def series_id(entity: str, metric: str, labels: dict[str, str]) -> int:

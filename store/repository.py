@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from schemas.rollup import Rollup
-from schemas.series import Series
+from schemas.series import Series, SharedParts
 from store.base import Columns, Store
 from store.ranges import RangeTable
 from store.retention import apply_retention
@@ -19,6 +19,7 @@ from store.seen import SeenWriter
 from store.thread import StoreThread
 
 SERIES_MAX = 5000
+ROWS_AT_ONCE = 100_000
 _PAIRS_MAX = 20_000
 # The primary key is (rollup, series_id, start_ms): the plain conditions prune, the pairs choose.
 _PAIRS = """
@@ -42,6 +43,7 @@ class Repository:
         self.ranges = RangeTable(self.thread)
         self._series: dict[int, Series] = {}
         self._by_entity: dict[str, list[int]] = {}
+        self._shared = SharedParts()  # of the store's thread
         self._seen = SeenWriter()
 
     async def open(self) -> None:
@@ -66,7 +68,7 @@ class Repository:
     def _load_series(self) -> list[Series]:
         rows = self._store.select("SELECT series_id, entity, metric, labels, kind FROM series FINAL")
         return [
-            Series(int(i), entity, metric, dict(labels), kind)
+            self._shared.of(Series(int(i), entity, metric, dict(labels), kind))
             for i, entity, metric, labels, kind in zip(*rows.values(), strict=True)
         ]
 
@@ -89,8 +91,7 @@ class Repository:
         touched : rows of the table of that name, the longer windows that the rollups belong to.
         requests : (log offset, digest) of the requests taken in, of the checkpoint's partition.
         """
-        await self._run(self._write, rollups, series, raw, checkpoint, touched, requests)
-        self._know(series)
+        self._know(await self._run(self._write, rollups, series, raw, checkpoint, touched, requests))
 
     def _write(
         self,
@@ -100,7 +101,8 @@ class Repository:
         checkpoint: dict[str, Any],
         touched: Columns | None,
         requests: Sequence[tuple[int, int]],
-    ) -> None:
+    ) -> list[Series]:
+        """Return the series as they are to be kept."""
         if series:
             columns: Columns = {
                 "series_id": np.array([s.series_id for s in series], np.uint64),
@@ -114,9 +116,9 @@ class Repository:
         if raw:
             ids, times, values = (np.concatenate([part[k] for part in raw]) for k in range(3))
             self._store.insert("samples", {"series_id": ids, "timestamp_ms": times, "value": values})
-        if rollups:
-            self._seen.write(self._store, rollups)
-            self._store.insert("rollups", rollup_columns(rollups))
+        for some in _some_at_once(rollups):
+            self._seen.write(self._store, some)
+            self._store.insert("rollups", rollup_columns(some))
         if touched:
             self._store.insert("touched", touched)
         if requests:
@@ -124,6 +126,7 @@ class Repository:
             owner = np.full(len(requests), checkpoint["partition"], np.int64)
             self._store.insert("requests", {"partition": owner, "log_offset": offsets, "digest": digests})
         self._store.insert("checkpoints", {name: [value] for name, value in checkpoint.items()})
+        return [self._shared.of(one) for one in series]
 
     async def ping(self) -> None:
         """Ask the store for nothing; raises SourceError when it is away."""
@@ -213,6 +216,18 @@ class Repository:
         )
         chosen = [series for series in of_entities if of_metric(series.metric) or of_metric(series.key)]
         return sorted(chosen, key=lambda s: (s.entity, s.key))
+
+
+def _some_at_once(rollups: list[Rollup]) -> Iterator[list[Rollup]]:
+    """Yield them in turn, ROWS_AT_ONCE rows or one rollup at a time: a statement takes several times their memory."""
+    begin = rows = 0
+    for at, rollup in enumerate(rollups):
+        if rows and rows + len(rollup) > ROWS_AT_ONCE:
+            yield rollups[begin:at]
+            begin, rows = at, 0
+        rows += len(rollup)
+    if rows:
+        yield rollups[begin:]
 
 
 def _matcher(patterns: list[str]) -> Callable[[str], bool]:

@@ -54,7 +54,8 @@ function stateOf(one) {
 }
 
 function told(one) {
-  if (!one.deliveries.length) return make('span', { className: 'quiet', textContent: 'nobody was to be told' });
+  const held = one.silenced_by.length || one.inhibited_by || one.maintenance;
+  if (!one.deliveries.length) return make('span', { className: 'quiet', textContent: held ? 'nobody: it is held back' : 'nobody: no target is set (alerts.targets), or not yet' });
   const words = { delivered: '✓ told', waiting: '… trying', refused: '✗ refused', given_up: '✗ given up', silenced: '— held back until it was over' };
   const items = one.deliveries.slice(0, ATTEMPTS_SHOWN).map((d) => make('li', {
     textContent: `${d.target}: ${words[d.state]} at ${full(d.updated)}, ${d.attempts} ${d.attempts === 1 ? 'attempt' : 'attempts'}${d.error ? `: ${d.error.slice(0, 120)}` : ''}${d.next ? `; again ${full(d.next)}` : ''}`,

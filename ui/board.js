@@ -90,7 +90,7 @@ export class Board {
       return open;
     });
     this.box.replaceChildren(...parts);
-    if (!shown.size) this.box.append(make('p', { className: 'message', textContent: 'No metric is chosen. Choose some under “Metrics”.' }));
+    if (!shown.size) this.box.append(make('p', { className: 'message', textContent: this.series.metrics.size ? 'No metric is chosen. Choose some under “Metrics”.' : 'Nothing is known of this entity: no sample of it has arrived. Choose another one.' }));
   }
 
   chart(metric, grid) {

@@ -69,7 +69,6 @@ async function showEntity() {
     own.subscribe({ entities: [entity], metrics: ['*'], rollups: ['*'], types: ['samples', 'rollup'] });
     await shown;
     if (entity !== view.entity) return;
-    if (!board.series.metrics.size) notice.say(`Nothing is known of ${entity}. Choose another entity.`);
     sidebar.listMetrics();
     explain();
   } catch (error) {
@@ -189,6 +188,7 @@ async function begin() {
     const riskiest = risk.ordered()[0].entity;
     const place = view.place && !(view.place === 'overview' && !view.entity && began === 'empty') ? view.place : risk.all.size > AT_A_GLANCE ? 'overview' : 'entity';
     change({ place, entity: view.entity || riskiest });
+    why.again();
   }
   list();
 }

@@ -45,11 +45,17 @@ function group(name, cards) {
   const drawn = (field) => cards.map((card) => ({ name: called(card), dashed: !card.champion, points: (card[field] ?? []).map(([x, y]) => [x, y]).filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y)) }));
   const figure = (field, words) => {
     const those = drawn(field);
-    return those.some((one) => one.points.length > 1) ? curves(those, words) : make('p', { className: 'quiet', textContent: `${words.label}: needs incidents.` });
+    return those.some((one) => one.points.length > 1) ? curves(those, words) : make('p', { className: 'quiet', textContent: `${words.label}: ${wanting(cards)}` });
   };
   return make('section', { className: 'model', 'aria-label': name }, make('h3', { textContent: name }),
     make('div', { className: 'figures' }, figure('roc_curve', { label: 'ROC', x: 'false alarms', y: 'found' }), figure('calibration_curve', { label: 'Calibration', x: 'said', y: 'came true' })),
     grid(['kind', 'role', 'ROC AUC', 'avg. precision', 'Brier', 'lead time', 'windows', 'incidents'], rows, ''));
+}
+
+/** @returns {string} why there is no curve yet */
+function wanting(cards) {
+  if (!cards.some((card) => card.incidents)) return 'needs incidents: tell of some.';
+  return cards.some((card) => card.windows) ? 'needs windows before and in incidents.' : 'no window is known yet; what came of one is, an hour after its longest horizon.';
 }
 
 function lead(times) {

@@ -3,7 +3,7 @@
 const LINE_POINTS = 60;
 
 /** @typedef {{entity: string, p: number, score: number, flag: number, reason: string, labels: Record<string, string[]>, line: (number|null)[],
- *   lineEnd: number, of: Map<string, object>, alert: string|null, seen: number}} Standing */
+ *   lineEnd: number, of: Map<string, object>, alerts: Map<string, string>, seen: number}} Standing alerts: firing or held, by fingerprint */
 
 export class Risk {
   constructor() {
@@ -17,7 +17,7 @@ export class Risk {
   of(entity) {
     let known = this.all.get(entity);
     if (!known) {
-      known = { entity, p: 0, score: 0, flag: 0, reason: '', labels: {}, line: [], lineEnd: 0, of: new Map(), alert: null, seen: 0 };
+      known = { entity, p: 0, score: 0, flag: 0, reason: '', labels: {}, line: [], lineEnd: 0, of: new Map(), alerts: new Map(), seen: 0 };
       this.all.set(entity, known);
     }
     return known;
@@ -28,7 +28,7 @@ export class Risk {
     this.step = answer.step;
     for (const one of answer.entities) {
       const known = this.of(one.entity);
-      Object.assign(known, { labels: one.labels, line: one.line, lineEnd: answer.from + one.line.length * answer.step, alert: one.alert });
+      Object.assign(known, { labels: one.labels, line: one.line, lineEnd: answer.from + one.line.length * answer.step, alerts: new Map(Object.entries(one.alerts)) });
       if (one.reason) known.reason = one.reason;
       for (const name of Object.keys(one.labels)) this.names.add(name);
       for (const verdict of one.verdicts) this.weigh(known, verdict);
@@ -66,10 +66,11 @@ export class Risk {
     return true;
   }
 
-  /** An alert that fires or ends. */
+  /** An alert that fires, is held back, or ends; another one of the entity may fire still. */
   alert(message) {
-    const known = this.all.get(message.entity);
-    if (known) known.alert = message.state === 'firing' ? 'firing' : null;
+    const alerts = this.all.get(message.entity)?.alerts;
+    if (message.state !== 'firing') alerts?.delete(message.fingerprint);
+    else alerts?.set(message.fingerprint, message.silenced_by?.length || message.inhibited_by || message.maintenance ? 'held' : 'firing');
   }
 
   /** @param {(one: Standing) => boolean} [wanted] @returns {Standing[]} the riskiest first */
@@ -85,7 +86,7 @@ export function byRisk(a, b) {
 
 /** @param {Standing} one @param {number} now @returns {{text: string, kind: string}} its state in a word and a shape */
 export function stateOf(one, now) {
-  if (one.flag && one.alert) return { text: one.alert === 'held' ? '⚑ held alert' : '⚑ alert', kind: 'alert' };
+  if (one.alerts.size) return { text: [...one.alerts.values()].includes('firing') ? '⚑ alert' : '⚑ held alert', kind: 'alert' };
   if (one.flag) return { text: '⚑ flagged', kind: 'flag' };
   if (!one.seen) return { text: '○ no verdict', kind: 'silent' };
   if (now - one.seen > 300_000) return { text: '○ silent', kind: 'silent' };

@@ -14,12 +14,13 @@ export class Why {
   /** @param {HTMLElement} box @param {{onLook: (entity: string, from: number, to: number) => void, onMetric: (metric: string) => void, onUnpin: () => void,
    *   labelsOf: (entity: string) => Record<string, string[]>}} does */
   constructor(box, does) {
-    Object.assign(this, { box, does, known: new Map(), timer: 0, turn: 0, shown: '' });
+    Object.assign(this, { box, does, known: new Map(), timer: 0, turn: 0, shown: '', filled: null });
     this.plain('Point at a chart, or choose a window.');
   }
 
   plain(text, mode = '') {
     this.shown = '';
+    this.filled = null;
     this.box.dataset.mode = mode;
     this.box.replaceChildren(this.title(mode), make('p', { className: 'quiet', textContent: text }));
   }
@@ -72,11 +73,18 @@ export class Why {
     this.fill(verdict, 'newest');
   }
 
+  /** What is shown, anew: labels that go without saying became known. */
+  again() {
+    this.shown = '';
+    if (this.filled) this.fill(...this.filled);
+  }
+
   fill(verdict, mode) {
     const key = `${verdict.id} ${verdict.version} ${mode}`;
     if (key === this.shown) return;
     if (this.box.contains(document.activeElement) && mode === 'newest') return; // somebody is reading, or about to answer
     this.shown = key;
+    this.filled = [verdict, mode];
     const labels = this.does.labelsOf(verdict.entity);
     this.box.dataset.verdict = verdict.id;
     this.box.dataset.mode = mode;

@@ -44,10 +44,13 @@ class OverviewRoutes:
             newest.setdefault(one.entity, []).append(one)
         worst = sorted((max(those, key=_risk) for those in newest.values()), key=_risk, reverse=True)
         reasons = await self._table.reasons(worst[:REASONS_MAX])
-        firing = {a.entity: a for a in await self._context.alerts.alerts() if a.state == "firing"}
+        firing: dict[str, dict[str, str]] = {}
+        for alert in await self._context.alerts.alerts():
+            if alert.state == "firing":
+                firing.setdefault(alert.entity, {})[alert.fingerprint] = "held" if alert.held else "firing"
         rows = []
         for entity, labels in sorted(self._labelled().items()):
-            alert = firing.get(entity)
+            alerts = firing.get(entity, {})
             rows.append(
                 {
                     "entity": entity,
@@ -55,7 +58,8 @@ class OverviewRoutes:
                     "line": scores.get(entity, []),
                     "verdicts": [_shown(one) for one in newest.get(entity, [])],
                     "reason": reasons.get(entity, ""),
-                    "alert": None if alert is None else "held" if alert.held else "firing",
+                    "alert": None if not alerts else "firing" if "firing" in alerts.values() else "held",
+                    "alerts": alerts,
                 }
             )
         return json_response({"from": from_ms, "step": step_ms, "entities": rows})

@@ -10,7 +10,7 @@ const { FAMILIES, familyOf, sections } = await ui('families');
 const { groupOf, holds, parse } = await ui('filter');
 const { addFlag, flaggedSpans } = await ui('marks');
 const { niceRange, percent, roundUp, short } = await ui('numbers');
-const { Risk } = await ui('risk');
+const { Risk, stateOf } = await ui('risk');
 const { SeriesOf } = await ui('series');
 const { Line, rowsOf, visible } = await ui('table');
 const time = await ui('time');
@@ -171,6 +171,24 @@ test('times are of the zone that was chosen, over changes of the clock', () => {
   assert.equal(time.setZone('Mars/Base'), false);
   time.setZone('UTC');
   assert.deepEqual(time.ticks(0, 4 * 3_600_000, 400).map((tick) => tick.label), ['Jan 1', '01:00', '02:00', '03:00', '04:00']);
+});
+
+test('an alert is over when the last of the entity is, and shows whatever the newest window says', () => {
+  const risk = new Risk();
+  const row = { entity: 'a', labels: {}, line: [], reason: '', verdicts: [], alert: 'firing', alerts: { one: 'firing' } };
+  risk.read({ step: 10_000, from: 0, entities: [row] });
+  const said = () => stateOf(risk.of('a'), 0).text;
+  const alert = (fingerprint, state, more = {}) => risk.alert({ entity: 'a', fingerprint, state, silenced_by: [], ...more });
+  assert.equal(said(), '⚑ alert');
+  alert('two', 'firing');
+  alert('one', 'resolved');
+  assert.equal(said(), '⚑ alert');
+  alert('two', 'firing', { silenced_by: ['s'] });
+  assert.equal(said(), '⚑ held alert');
+  alert('two', 'resolved');
+  assert.equal(said(), '○ no verdict');
+  risk.alert({ entity: 'nobody', fingerprint: 'x', state: 'firing' });
+  assert.equal(risk.all.has('nobody'), false);
 });
 
 test('the riskiest come first, by the newest verdict of each rollup', () => {

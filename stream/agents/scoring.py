@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -29,7 +29,8 @@ from stream.agents.snapshot import read_snapshot
 from stream.features.frame import frames_from_message
 from stream.models.base import pack
 from stream.models.contest import words
-from stream.models.engine import Engine, pack_entries
+from stream.models.engine import Engine
+from stream.models.entry import Entry, pack_entries
 from stream.models.stored import StoredWindows
 from stream.settings import StreamSettings
 from stream.window.spec import parse_rollup
@@ -37,7 +38,7 @@ from stream.window.spec import parse_rollup
 T = TypeVar("T")
 logger = logging.getLogger("foreshock.models")
 
-ENTRIES_A_ROW = 500
+ENTRIES_A_ROW, BYTES_A_ROW = 500, 16 << 20
 UNSAVED_MAX = 50_000  # verdicts
 
 
@@ -193,10 +194,9 @@ class PartitionScorer:
         """Write verdicts before the snapshot that stands for them, its windows before the state that names them."""
         for name in sorted(self._changed):
             engine, stored = self.engines[name], self._stored[name]
-            first = stored.next_for(engine.ring.relearned)
+            first = stored.next_for(engine.ring.rewritten)
             entries = [entry for entry in engine.ring.entries if entry.number >= first]
-            for at in range(0, len(entries), ENTRIES_A_ROW):
-                part = entries[at : at + ENTRIES_A_ROW]
+            for part in _pieces(entries):
                 body = bytes(cramjam.zstd.compress(pack(pack_entries(part))))
                 now_ms = self._now_ms()
                 await self._models.save_windows(self.partition, name, stored.lineage, part[0].number, now_ms, body)
@@ -229,6 +229,20 @@ class PartitionScorer:
         self._closed = self._abandoned = True
         self._room.set()
         self._thread.shutdown(wait=False)
+
+
+def _pieces(entries: list[Entry]) -> Iterator[list[Entry]]:
+    """Cut entries where a row of the store is full."""
+    part: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if part and (len(part) == ENTRIES_A_ROW or size + entry.size > BYTES_A_ROW):
+            yield part
+            part, size = [], 0
+        part.append(entry)
+        size += entry.size
+    if part:
+        yield part
 
 
 def _score(engine: Engine, message: RollupMessage, offset: int) -> tuple[list[Verdict], bytes]:

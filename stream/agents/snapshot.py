@@ -8,8 +8,8 @@ import cramjam
 
 from store.models import ModelTables, SavedModel
 from stream.models.base import unpack
-from stream.models.engine import FORMAT, unpack_entries
-from stream.models.ring import Entry
+from stream.models.engine import FORMAT
+from stream.models.entry import Entry, unpack_entries
 from stream.models.stored import StoredWindows
 
 
@@ -29,6 +29,6 @@ async def read_snapshot(models: ModelTables, partition: int, saved: SavedModel) 
     stored, entries = StoredWindows.of(state), []
     for lineage, first, until in stored.parts:
         for body in await models.windows(partition, saved.rollup, lineage):
-            read = unpack_entries(unpack(bytes(cramjam.zstd.decompress(body))))
+            read = unpack_entries(unpack(bytes(cramjam.zstd.decompress(body))), state["entities"])
             entries += [entry for entry in read if first <= entry.number < until]
     return Snapshot(state, entries, stored)

@@ -17,6 +17,7 @@ DAYS = 29
 REFERENCES = ((1, 2, 3), (7, 14, 21), (28, 21, 14))
 _AGO = sorted({ago for choices in REFERENCES for ago in choices})
 CHANNELS = ("day", "week", "month", "excess", "drift")
+EXCESS = CHANNELS.index("excess")
 BYTES_MAX = 96 << 20  # of the references; entities beyond, by order of appearance, have none
 SETTLE = 30  # windows after which the scale of a series is fixed
 LEVEL_MS = 4 * 3_600_000

@@ -48,8 +48,9 @@ class Cell:
 
     def learn(self, block: Learned, z: np.ndarray) -> None:
         if block.seen.has_past or not self.model.needs_past:
-            self.calibration.add(z, block.y)
-            self.counts += np.stack([(block.y == 0).sum(0), (block.y == 1).sum(0)])
+            self.calibration.add(z, block.y, block.weight)
+            weight = np.broadcast_to(block.weight, len(z))[:, None]
+            self.counts += np.stack([((block.y == label) * weight).sum(0) for label in (0, 1)])
             self.model.learn(block)
 
     def state(self) -> dict[str, Any]:
@@ -109,8 +110,9 @@ class Bank:
         )
         either = np.where(y[:, 0] == 1, 1.0, y[:, m])
         shown, ahead = np.stack([w[:, m - 1] for w in within]), np.stack([q[:, m] for q in p])
-        self.contests[period].add(shown, ahead, either, y[:, m], at_ms)
-        self.contests[POOLED].add(shown[: len(self.kinds)], ahead[: len(self.kinds)], either, y[:, m], at_ms)
+        labels = either, y[:, m], at_ms, block.weight
+        self.contests[period].add(shown, ahead, *labels)
+        self.contests[POOLED].add(shown[: len(self.kinds)], ahead[: len(self.kinds)], *labels)
         for i, name in enumerate(self.candidates):
             self.of(period, name).learn(block._replace(risk=shown[i]), z[i])
         rare = np.flatnonzero((y == 1).any(1))

@@ -36,17 +36,19 @@ class Seen:
 class Learned(NamedTuple):
     """Windows whose labels are known, oldest first: ``y`` float64[n, heads] of 0 and 1, NaN: no label for this head;
     ``number`` int64[n], of the window in the stream; ``at_ms`` int64[n], its end; ``risk`` float64[n], the model's own
-    ``p_incident`` at the close."""
+    ``p_incident`` at the close; ``weight`` float64[n], how many windows each stands for (see ``sampling``)."""
 
     seen: Seen
     y: np.ndarray
     number: np.ndarray
     at_ms: np.ndarray
     risk: np.ndarray
+    weight: np.ndarray | float = 1.0
 
     def some(self, rows: np.ndarray) -> Learned:
         seen = Seen(self.seen.x[rows], self.seen.past[rows])
-        return Learned(seen, self.y[rows], self.number[rows], self.at_ms[rows], self.risk[rows])
+        weight = self.weight[rows] if isinstance(self.weight, np.ndarray) else self.weight
+        return Learned(seen, self.y[rows], self.number[rows], self.at_ms[rows], self.risk[rows], weight)
 
 
 class Kind(Protocol):

@@ -32,19 +32,28 @@ class Contest:
         self.changes: list[dict[str, Any]] = []
         self._checked, self._faded_ms = 0, 0
 
-    def add(self, within: np.ndarray, ahead: np.ndarray, either: np.ndarray, y: np.ndarray, at_ms: int) -> None:
+    def add(
+        self,
+        within: np.ndarray,
+        ahead: np.ndarray,
+        either: np.ndarray,
+        y: np.ndarray,
+        at_ms: int,
+        amount: np.ndarray | float = 1.0,
+    ) -> None:
         """``within`` : float64[candidates, n], ``p_incident`` as said at close; ``ahead`` : that one begins.
 
-        ``either``, ``y`` : float64[n], the labels of both, NaN unknown.
+        ``either``, ``y`` : float64[n], the labels of both, NaN unknown; ``amount`` : [n], how many windows each stands
+        for.
         """
         if at_ms - self._faded_ms >= SPAN_MS / 50:
             for figures in self.recent.values():
                 figures.fade(float(np.exp(-min(at_ms - self._faded_ms, 100 * SPAN_MS) / SPAN_MS)))
             self._faded_ms = at_ms
         for i, name in enumerate(self.candidates):
-            self.figures[name].add(within[i], either)
-            self.recent[name].add(within[i], either)
-            self.ahead[name].add(ahead[i], y)
+            self.figures[name].add(within[i], either, amount)
+            self.recent[name].add(within[i], either, amount)
+            self.ahead[name].add(ahead[i], y, amount)
         seen = self.figures[self.champion].windows // 100
         if seen != self._checked:
             self._checked = seen

@@ -14,7 +14,7 @@ from stream.models.base import grown, logit
 from stream.models.labels import Labels
 
 if TYPE_CHECKING:
-    from stream.models.ring import Entry
+    from stream.models.entry import Entry
 
 LINGER_MS = 20 * 60_000
 RECOVERY_MS = (30 * 60_000, 120 * 60_000)
@@ -50,8 +50,8 @@ class Context:
         total = np.zeros(0)
         for entry in entries:
             if entry.start_ms < incident.end_ms and entry.end_ms > incident.start_ms:
-                if incident.entity in entry.entities:
-                    own = entry.x[entry.entities.index(incident.entity), len(SUMMARY) :].astype(float)
+                if (j := entry.find(incident.entity)[1]) is not None:
+                    own = entry.x[j, len(SUMMARY) :].astype(float)
                     total = grown(total, (max(len(total), len(own)),), 0.0)
                     total[: len(own)] += own
         size = float(np.linalg.norm(total))

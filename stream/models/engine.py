@@ -19,15 +19,16 @@ from stream.models.bank import Banks, Cell
 from stream.models.base import Seen, logit, sigmoid
 from stream.models.cards import cards_of, model_id
 from stream.models.context import Context
+from stream.models.entry import Entry
 from stream.models.excused import Excused
 from stream.models.explain import Explainer
 from stream.models.groups import REST, Groups
-from stream.models.history import ENTITIES_MAX
 from stream.models.kinds import ALWAYS, at_hand
 from stream.models.labels import Labels
 from stream.models.periods import POOLED, Periods
-from stream.models.ring import Entry, Ring
+from stream.models.ring import Ring
 from stream.models.risk_budget import SHARE, RiskBudget
+from stream.models.sampling import worth
 from stream.models.sequence import Sequences, together
 from stream.models.signatures import Signatures
 from stream.models.threshold import Budget
@@ -40,7 +41,7 @@ FIRST_GUESS = 0.7
 # Models learn, so p_incident drifts, and a threshold from the hours before may come to lie below what is usual now: a
 # flag says at least twice the odds of any window. Plain, no data chose it.
 LIFT = float(np.log(2))
-FORMAT = 5  # of a snapshot; one of another format cannot be restored
+FORMAT = 6  # of a snapshot; one of another format cannot be restored
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,12 @@ class Engine:
         heads = 1 + len(settings.horizons_ms)
         self.entities: dict[str, int] = {}
         self.metrics: dict[str, int] = {}
+        self._names: list[str] = []  # of entities, by number
         self.labels = Labels(settings.horizons_ms, max(settings.quarantine_ms, 2 * size_ms))
         self.unusual = Unusual(hop_ms)
         wait_ms = max(settings.horizons_ms) + settings.label_delay_ms
         banks = Banks(heads, 1 + settings.middle, at_hand(settings.kinds))
-        self.ring = Ring(banks, self.labels, settings.ring_bytes_max, wait_ms)
+        self.ring = Ring(banks, self.labels, settings.ring_bytes_max, wait_ms, hop_ms)
         self.budget = Budget(settings.alarms_per_day, hop_ms, FIRST_GUESS)
         self.risk_budget = RiskBudget(SHARE * settings.alarms_per_day, hop_ms, 0.5)
         self.superimposed = Superimposed(hop_ms)
@@ -156,7 +158,7 @@ class Engine:
         rows, columns, keep = self._rows(frame)
         if not len(rows):
             return []
-        entities = [frame.entities[i] for i in keep]
+        entities = [self._names[row] for row in rows.tolist()]
         x = np.full((len(rows), len(self.metrics)), np.nan)
         known = columns >= 0
         x[:, columns[known]] = frame.values[keep][:, known]
@@ -185,7 +187,8 @@ class Engine:
         said = np.where(trained & residuals.ready, risk, np.nan).astype(np.float32)
         lost: list[Entry] = []
         for part in parts:
-            at = part.at
+            at, followed = part.at, part.seen.has_past
+            looked_at = over[at] if followed else channel(over[at], "excess")
             lost += self.ring.add(
                 Entry(
                     self.ring.next_number,
@@ -197,11 +200,16 @@ class Engine:
                     [entities[i] for i in at.tolist()],
                     rows[at],
                     vector[at],
-                    over[at],
+                    looked_at,
                     part.z.astype(np.float32),
                     flag[at],
                     said[at],
                     residuals.score[at].astype(np.float32),
+                    followed,
+                    len(at),
+                    np.arange(len(at), dtype=np.int32),
+                    worth(residuals.score[at], said[at], under_way[at]),
+                    np.zeros(len(at), bool),
                 )
             )
         for entry in lost:  # of no known label: what happened by now is all that there is to go by
@@ -215,11 +223,12 @@ class Engine:
     def _parts(self, entities: list[str], rows: np.ndarray, start_ms: int) -> list[tuple[str, str, np.ndarray]]:
         """Return (group, period, which of the entities): a model each."""
         moment, groups = self._periods.at(start_ms), self.settings.groups
-        if not moment.some and not groups and int(rows.max()) < ENTITIES_MAX:
+        followed = rows < self.ring.followed
+        if not moment.some and not groups and followed.all():
             return [(REST, moment.rest, np.arange(len(entities)))]
         found: dict[tuple[str, str, bool], list[int]] = {}
         for i, entity in enumerate(entities):
-            key = groups.of(entity), moment.of(entity), bool(rows[i] < ENTITIES_MAX)
+            key = groups.of(entity), moment.of(entity), bool(followed[i])
             found.setdefault(key, []).append(i)
         return [(group, period, np.array(at, np.intp)) for (group, period, _), at in found.items()]
 
@@ -258,7 +267,9 @@ class Engine:
 
     def _rows(self, frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         for entity in frame.entities:
-            self.entities.setdefault(entity, len(self.entities))
+            if entity not in self.entities:
+                self.entities[entity] = len(self._names)
+                self._names.append(entity)
         for metric in frame.metrics:
             if metric not in self.metrics:
                 if len(self.metrics) < METRICS_MAX:
@@ -323,7 +334,8 @@ class Engine:
 
     def restore_models(self, state: dict[str, Any]) -> None:
         """Take over what was learned of incidents, and nothing of what was seen: neither levels nor windows."""
-        self.entities = {entity: i for i, entity in enumerate(state["entities"])}
+        self._names = list(state["entities"])
+        self.entities = {entity: i for i, entity in enumerate(self._names)}
         self.metrics = {metric: i for i, metric in enumerate(state["metrics"])}
         for name in ("budget", "risk_budget"):
             for key, value in state[name].items():
@@ -333,7 +345,8 @@ class Engine:
         self.ring.banks.restore(state["ring"]["banks"])
 
     def restore(self, state: dict[str, Any], entries: list[Entry]) -> None:
-        self.entities = {entity: i for i, entity in enumerate(state["entities"])}
+        self._names = list(state["entities"])
+        self.entities = {entity: i for i, entity in enumerate(self._names)}
         self.metrics = {metric: i for i, metric in enumerate(state["metrics"])}
         self.counters = Counters(*state["counts"])
         self._last_start = state["last_start"]
@@ -349,13 +362,3 @@ class Engine:
         self.sequences.restore(state["sequences"])
         self.context.restore(state["context"])
         self.ring.restore(state["ring"], entries)
-
-
-def pack_entries(entries: list[Entry]) -> dict[str, Any]:
-    """Return entries as a state for ``base.pack``."""
-    names = Entry.__slots__
-    return {"entries": [[getattr(entry, name) for name in names] for entry in entries]}
-
-
-def unpack_entries(state: dict[str, Any]) -> list[Entry]:
-    return [Entry(*fields) for fields in state["entries"]]

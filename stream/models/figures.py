@@ -18,18 +18,19 @@ class Figures:
         self.squares = 0.0
         self.probability = np.zeros(BINS)
 
-    def add(self, p: np.ndarray, y: np.ndarray, amount: float = 1.0) -> None:
-        """``amount`` -1 takes back what was added with a label that proved wrong."""
+    def add(self, p: np.ndarray, y: np.ndarray, amount: np.ndarray | float = 1.0) -> None:
+        """``amount`` : [n], how many windows each stands for; -1 takes back one whose label proved wrong."""
         known = np.isfinite(p) & np.isfinite(y)
         if not known.any():
             return
+        amount = np.broadcast_to(amount, len(p))[known]
         p, label = p[known], y[known].astype(int)
         q = np.clip(p, 1e-9, 1 - 1e-9)
         z = np.log(q / (1 - q))
         cell = np.clip(((z + SPAN) / (2 * SPAN) * BINS).astype(int), 0, BINS - 1)
         np.add.at(self.counts, (label, cell), amount)
         np.add.at(self.probability, cell, amount * p)
-        self.squares += amount * float(((p - label) ** 2).sum())
+        self.squares += float((amount * (p - label) ** 2).sum())
 
     def fade(self, factor: float) -> None:
         """Make everything so far count less."""

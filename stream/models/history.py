@@ -13,7 +13,9 @@ from stream.models.base import Seen, grown
 LENGTH = 24
 CHANNELS = (*SUPERIMPOSED, "short")  # of each metric; the last: how far off the last minutes' level
 EXCESS, DRIFT = CHANNELS.index("excess"), CHANNELS.index("drift")
-ENTITIES_MAX = 1000  # entities beyond, by order of appearance, have no past: kinds that need one do not see them
+# Entities beyond, by order of appearance, have no past, so kinds that need one do not see them; memory may allow fewer
+# (``Ring.followed``).
+ENTITIES_MAX = 1000
 
 
 class History:
@@ -25,12 +27,9 @@ class History:
     def push(self, rows: np.ndarray, x: np.ndarray, over: np.ndarray) -> Seen:
         """Take in a window of the entities ``rows``, with what went before it.
 
-        x : its features [n, features]; over : it superimposed, as ``features.superimposed`` gives it. The entities are
-        either all below ENTITIES_MAX or none; those beyond have themselves alone as past.
+        x : its features [n, features]; over : it superimposed, as ``features.superimposed`` gives it.
         """
         now = channels_of(x, over)
-        if len(rows) and rows[0] >= ENTITIES_MAX:
-            return Seen(x, now[:, None])
         shape = (max(len(self.past), int(rows.max(initial=-1)) + 1), LENGTH)
         self.past = grown(self.past, (*shape, max(self.past.shape[2], now.shape[1]), len(CHANNELS)), 0)
         out = np.zeros((len(x), *self.past.shape[1:]), np.float16)
@@ -47,6 +46,11 @@ class History:
         history = cls()
         history.past = state["past"].copy()
         return history
+
+
+def alone(x: np.ndarray, over: np.ndarray) -> Seen:
+    """Return a window of entities of which no past is kept, as the models see it."""
+    return Seen(x, channels_of(x, over)[:, None])
 
 
 def channels_of(x: np.ndarray, over: np.ndarray) -> np.ndarray:

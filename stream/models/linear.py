@@ -44,8 +44,9 @@ class Linear:
     def learn(self, block: Learned) -> None:
         """A step a window, over all its entities."""
         x = self._grown(block.seen.x)
+        weight = np.broadcast_to(block.weight, len(x))
         for part in np.split(np.arange(len(x)), np.flatnonzero(np.diff(block.number)) + 1):
-            self.logistic.learn(x[part], block.y[part])
+            self.logistic.learn(x[part], block.y[part], weight[part])
 
     def _grown(self, x: np.ndarray) -> np.ndarray:
         """Features that came up later were 0 before."""

@@ -82,8 +82,10 @@ class Logistic:
         return sigmoid(self.logits(x))
 
     def learn(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray | float = 1.0) -> None:
+        """x : float64[rows, features]; y : [rows, heads], NaN unknown; weight : [rows], for how many each stands."""
         known = np.isfinite(y)
-        rows = np.maximum(known.sum(0), 1)
+        weight = np.broadcast_to(np.asarray(weight, float).reshape(-1, 1), known.shape)
+        rows = np.maximum((known * weight).sum(0), 1)
         slope = np.where(known, (self.predict(x) - np.where(known, y, 0.0)) * weight, 0.0) / rows
         gradient = x.T @ slope
         if self.l2:
@@ -114,13 +116,14 @@ class Calibration:
         self.unfitted, self.total = 0, 0
         self._fit()
 
-    def add(self, z: np.ndarray, y: np.ndarray, amount: float = 1.0) -> None:
-        """z, y: [rows, heads]; NaN in either is left out."""
+    def add(self, z: np.ndarray, y: np.ndarray, amount: np.ndarray | float = 1.0) -> None:
+        """z, y: [rows, heads]; NaN in either is left out; amount: [rows], how many rows each stands for."""
         known = np.isfinite(y) & np.isfinite(z)
         if not known.any():
             return
         row, head = np.nonzero(known)
         cell = np.searchsorted(self.EDGES, z[row, head])
+        amount = np.broadcast_to(amount, len(z))[row]
         np.add.at(self.counts, (y[row, head].astype(int), head, cell), amount)
         self.unfitted += len(row)
         self.total += len(row)

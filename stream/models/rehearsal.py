@@ -21,8 +21,8 @@ from schemas.incident import Incident, Pin
 from schemas.verdict import Verdict
 from stream.features.frame import Frame
 from stream.models.engine import Engine, EngineSettings
+from stream.models.entry import Entry
 from stream.models.periods import POOLED, Moment, Periods
-from stream.models.ring import Entry
 
 GAP_MAX = 20_000  # windows; where more lie between snapshot and interval, it begins with a warm-up as well
 _LAST = 2**62

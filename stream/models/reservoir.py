@@ -40,6 +40,7 @@ class Reservoir:
             stratum[stratum == NORMAL] = -1
         stratum[np.isnan(y[:, near]) & (stratum != UNDER_WAY)] = -1
         key = np.log(-np.log(_uniform(block.number))) - block.at_ms / SPAN_MS
+        key = key - np.log(block.weight)
         # False alarms teach most: what is normal and looked like an incident is kept the likelier.
         key -= np.where(stratum == NORMAL, np.log1p(HARD * np.nan_to_num(block.risk)), 0.0)
         worst = np.full(4, np.inf)

@@ -10,11 +10,11 @@ import numpy as np
 
 from schemas.incident import Incident
 from stream.models.base import wide
-from stream.models.history import EXCESS, channels_of
+from stream.models.history import EXCESS
 from stream.models.labels import Labels
 
 if TYPE_CHECKING:
-    from stream.models.ring import Entry
+    from stream.models.entry import Entry
 
 SIGNATURES_MAX = 2000
 SIMILAR_MIN = 0.5
@@ -22,7 +22,6 @@ BEFORE_MS = 1_800_000
 SETTLED_MS = 600_000  # within so long after an incident's end the risk should have fallen
 OPEN_MS = 4 * 3_600_000  # of an incident that stays open, its first hours
 NOISE = np.log1p(1.5)  # residuals of up to one and a half usual deviations say nothing
-COMPARED = [EXCESS]  # channels
 _LAST = 5  # windows, the mean of which is compared
 
 
@@ -32,7 +31,7 @@ class Similar(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """Mean residuals float64[metrics * channels] while an incident lasted and in the time before."""
+    """Mean excess float64[metrics] while an incident lasted and in the time before."""
 
     during: np.ndarray
     before: np.ndarray
@@ -74,16 +73,17 @@ class Signatures:
         for entry in entries:
             if entry.end_ms <= incident.start_ms - BEFORE_MS or entry.start_ms >= end_ms + SETTLED_MS:
                 continue
-            if incident.entity not in entry.entities:
+            i, j = entry.find(incident.entity)
+            if i is None:
                 continue
-            i = entry.entities.index(incident.entity)
             if entry.start_ms >= end_ms:
                 after.append(_risk(entry, i))
                 continue
             if entry.end_ms > end_ms - SETTLED_MS:
                 last.append(_risk(entry, i))
             phase = "during" if entry.end_ms > incident.start_ms else "before"
-            rows[phase].append(residuals_of(entry, i))
+            if j is not None:
+                rows[phase].append(entry.excess(j))
         if not rows["during"]:
             return
         width = max(len(r) for part in rows.values() for r in part)
@@ -113,7 +113,7 @@ class Signatures:
         names, table = self._table
         if not names:
             return []
-        now = past[-_LAST:, :, COMPARED].astype(float).mean(0).reshape(1, -1)
+        now = past[-_LAST:, :, EXCESS].astype(float).mean(0)[None]
         own = _unit(_clear(wide(now[:, : table.shape[1]], table.shape[1])))[0]
         cosine = (table @ own).reshape(-1, 2).max(1)
         found = []
@@ -141,11 +141,6 @@ class Signatures:
     def restore(self, state: dict[str, Any]) -> None:
         self._looks = {name: _Look(during, before) for name, during, before in state["looks"]}
         self.fell, self._open, self._table = dict(state["fell"]), dict(state["open"]), None
-
-
-def residuals_of(entry: Entry, i: int) -> np.ndarray:
-    """Return float64[metrics * channels] of a window of one entity, in the order of ``History``."""
-    return channels_of(entry.x[i : i + 1], entry.over[i : i + 1])[0, :, COMPARED].T.reshape(-1).astype(float)
 
 
 def _risk(entry: Entry, i: int) -> float:

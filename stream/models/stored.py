@@ -13,8 +13,8 @@ class StoredWindows:
     replace none of those that a newer snapshot names.
     """
 
-    def __init__(self, parts: list[list[int]] | None = None, relearned: int = 0) -> None:
-        self.parts, self._relearned = parts or [], relearned
+    def __init__(self, parts: list[list[int]] | None = None, rewritten: int = 0) -> None:
+        self.parts, self._rewritten = parts or [], rewritten
         self.lineage = secrets.randbits(62)
 
     @classmethod
@@ -22,12 +22,12 @@ class StoredWindows:
         """Return those of a snapshot; one of an earlier release names them by how often it was learned anew."""
         ring = state["ring"]
         parts = state.get("stored", [[ring["relearned"], ring["first"], ring["next"]]])
-        return cls([list(part) for part in parts], ring["relearned"])
+        return cls([list(part) for part in parts], ring.get("rewritten", ring["relearned"]))
 
-    def next_for(self, relearned: int) -> int:
-        """Return the number of the first window still to be stored; a model learned anew stores all of them again."""
-        if relearned != self._relearned:
-            self.parts, self._relearned, self.lineage = [], relearned, secrets.randbits(62)
+    def next_for(self, rewritten: int) -> int:
+        """Return the number of the first window still to be stored; where windows changed, all are stored again."""
+        if rewritten != self._rewritten:
+            self.parts, self._rewritten, self.lineage = [], rewritten, secrets.randbits(62)
         return self.parts[-1][2] if self.parts else 0
 
     def saved(self, first_kept: int, until: int) -> None:

@@ -10,7 +10,8 @@ import pytest
 from schemas.incident import Feedback, Incident
 from stream.features.frame import Frame
 from stream.models.base import pack, unpack
-from stream.models.engine import Engine, EngineSettings, pack_entries, unpack_entries
+from stream.models.engine import Engine, EngineSettings
+from stream.models.entry import pack_entries, unpack_entries
 from stream.models.periods import Periods
 
 MINUTE = 60_000
@@ -142,7 +143,7 @@ def test_a_snapshot_in_the_middle_changes_nothing():
         first.step(frame)
     state, entries = pack(first.state()), pack(pack_entries(list(first.ring.entries)))
     second = engine()
-    second.restore(unpack(state), unpack_entries(unpack(entries)))
+    second.restore(unpack(state), unpack_entries(unpack(entries), unpack(state)["entities"]))
     assert [plain(second.step(frame)) for frame in frames[500:]] == expected
     assert second.model_cards() == whole.model_cards()
 

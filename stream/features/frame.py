@@ -12,15 +12,12 @@ import numpy as np
 from schemas.rollup import RollupMessage, series_of
 from schemas.series import Series
 
-STATS = ("mean", "min", "max", "last", "stddev", "p95", "rate")
-
 
 @dataclass(slots=True)
 class Frame:
     """One closed window ``[start_ms, end_ms)``. Each array of ``stats`` is float64[E, M]; NaN = missing.
 
-    Of an event every level (mean, min, max, last, p95) is its count, of a counter its rate: how far it has counted
-    says nothing.
+    Of an event the mean is its count, of a counter its rate: how far it has counted says nothing.
     """
 
     rollup: str
@@ -58,32 +55,27 @@ def _places(definitions: bytes) -> _Places:
 
 
 def frames_from_message(message: RollupMessage) -> list[Frame]:
-    """Return a frame a window, by rising start: entities and series keys in order of first appearance."""
+    """Return a frame a window, by rising start: entities and series keys in order of first appearance.
+
+    Of the statistics the mean alone, which is all that the models read.
+    """
     starts, ends = np.frombuffer(message.starts, "<i8"), np.frombuffer(message.ends, "<i8")
     rows = np.frombuffer(message.rows, "<i8")
     rate = np.frombuffer(message.columns["rate"], "<f8")
     counter = np.isfinite(rate)
     places = _places(bytes(message.definitions))
     event = places.event[rows]
-    columns = {}
-    for stat in STATS:
-        values = np.frombuffer(message.columns[stat], "<f8")
-        if stat in ("mean", "min", "max", "last", "p95"):
-            values = np.where(event, np.frombuffer(message.count, "<u8"), np.where(counter, rate, values))
-        elif stat == "stddev":
-            values = np.where(counter, 0.0, values)
-        columns[stat] = np.where(np.isfinite(values), values, np.nan)
+    values = np.where(counter, rate, np.frombuffer(message.columns["mean"], "<f8"))
+    values = np.where(event, np.frombuffer(message.count, "<u8"), values)
+    values = np.where(np.isfinite(values), values, np.nan)
     entities, metrics, entity_of, metric_of, _ = places
     heads = np.flatnonzero(np.diff(starts, prepend=starts[0] - 1)) if len(starts) else np.zeros(0, int)
     frames = []
     for head, tail in zip(heads.tolist(), [*heads[1:].tolist(), len(starts)], strict=True):
         part = slice(head, tail)
         there, row = np.unique(entity_of[rows[part]], return_inverse=True)
-        shape = (len(there), len(metrics))
-        stats = {}
-        for stat in STATS:
-            stats[stat] = np.full(shape, np.nan)
-            stats[stat][row, metric_of[rows[part]]] = columns[stat][part]
+        mean = np.full((len(there), len(metrics)), np.nan)
+        mean[row, metric_of[rows[part]]] = values[part]
         frames.append(
             Frame(
                 message.rollup,
@@ -91,7 +83,7 @@ def frames_from_message(message: RollupMessage) -> list[Frame]:
                 int(ends[head]),
                 [entities[i] for i in there.tolist()],
                 metrics,
-                stats,
+                {"mean": mean},
                 message.version,
                 message.late,
             )

@@ -188,7 +188,7 @@ class Engine:
         lost: list[Entry] = []
         for part in parts:
             at, followed = part.at, part.seen.has_past
-            looked_at = over[at] if followed else channel(over[at], "excess")
+            looked_at = over[at] if followed else channel(over[at], "excess").copy()
             lost += self.ring.add(
                 Entry(
                     self.ring.next_number,

@@ -8,11 +8,12 @@ from stream.models.unusual import Residuals
 
 # The share of the usual metrics that is missing; how far the metric has drifted that has furthest (features.drift); the
 # log-odds of the score, now and over the last minutes; likeness to a past incident; that the entity's last incident
-# ended in the last half hour, in the last two hours (models.context).
-SUMMARY = ("missing", "drifting", "unusual", "lingering", "similar", "recovering", "recovered")
-# Believed before any incident was told, by reasoning: the odder, the longer so, and the more like a past incident, the
-# likelier a window belongs to one; an entity that has just recovered is odd for a while without a new one.
-PRIOR = (0.0, 0.0, 2.0, 4.0, 2.0, -1.0, -2.0)
+# ended in the last half hour, in the last two hours; how much of the last minutes it was silent (models.context).
+SUMMARY = ("missing", "drifting", "unusual", "lingering", "similar", "recovering", "recovered", "silent")
+# Believed before any incident was told, by reasoning: the odder, the longer so, the further a metric has drifted, and
+# the more like a past incident, the likelier a window belongs to one; an entity that has just recovered is odd for a
+# while without a new one. Silence may be a deploy as well as a crash: what it means is left to be learned.
+PRIOR = (0.0, 6.0, 2.0, 4.0, 2.0, -1.0, -2.0, 0.0)
 PRIOR_BIAS = -1.0
 DRIFT_SCALE = 0.25  # as what the odds of the score are divided by
 METRIC_SCALE = 0.15  # keeps the length of a vector near 1 for tens of metrics, so that one rate of learning does
@@ -36,10 +37,10 @@ def body(residuals: Residuals) -> np.ndarray:
 def features(
     residuals: Residuals, seen: np.ndarray, body: np.ndarray, drift: np.ndarray, context: np.ndarray
 ) -> np.ndarray:
-    """Return float16[n, 7 + 3 M]: the summary, then three a metric, so that new metrics only ever append.
+    """Return float16[n, 8 + 3 M]: the summary, then three a metric, so that new metrics only ever append.
 
     seen : float64[n, M], how many windows of each metric were learned; a metric usually there and missing now counts.
-    drift : float[n, M], of each metric, squeezed; context : float64[n, 5], the rest of the summary.
+    drift : float[n, M], of each metric, squeezed; context : float64[n, 6], the rest of the summary.
     """
     usual = seen > 10
     absent = usual & ~np.isfinite(residuals.value)

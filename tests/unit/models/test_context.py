@@ -95,3 +95,31 @@ def test_the_last_minutes_linger():
         lingering(0.5)
     high = [lingering(0.99) for _ in range(20)]
     assert high == sorted(high) and high[-1] == pytest.approx(logit(np.array(0.99)) / 4 * (1 - np.exp(-1)), rel=0.05)
+
+
+def test_silence_is_the_share_of_the_last_minutes_and_fades():
+    frames, _ = site(200, entities=2)
+    silent = SUMMARY.index("silent")
+    one = engine()
+    for minute, frame in enumerate(frames):
+        if 60 <= minute < 80:  # e1 is silent, e0 is not
+            frame.entities, frame.stats = frame.entities[:1], {"mean": frame.values[:1]}
+        one.step(frame)
+    said = [dict(zip(e.entities, e.x[:, silent].astype(float), strict=True)) for e in one.ring.entries]
+    assert all(x["e0"] == 0 for x in said) and all(x["e1"] == 0 for x in said[:60])
+    assert said[80]["e1"] == pytest.approx((1 - np.exp(-1)) * np.exp(-1 / 20), abs=0.001)
+    assert said[100]["e1"] == pytest.approx(said[80]["e1"] * np.exp(-1), abs=0.001)
+
+
+def test_it_comes_back_as_it_was():
+    frames, _ = site(130, entities=2)
+    one = engine()
+    for frame in frames[:100]:
+        one.step(frame)
+    same = Context(MINUTE)
+    same.restore(unpack(pack(one.context.state())))
+    assert pack(same.state()) == pack(one.context.state())
+    later = START + 150 * MINUTE
+    rows, score, body = np.arange(2), np.full(2, 0.1), np.zeros((2, 3))
+    said = [c.step(rows, ["e0", "e1"], score, body, one.labels, later) for c in (one.context, same)]
+    assert said[0].tobytes() == said[1].tobytes() and said[0][:, -1].min() > 0.8

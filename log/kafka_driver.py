@@ -45,17 +45,15 @@ class Consumer(FetchConsumer, aiokafka.Consumer):
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        committed = dict(await super().seek_to_committed())
-        ask = getattr(self.app, "foreshock_positions", None)
+        """Go to where each partition's owner is to begin, which the store knows; the broker's commits do not count."""
+        ask = self.app.foreshock_positions
         assigned = list(self.assignment())
-        found = (
-            await asyncio.gather(*(ask(tp.topic, tp.partition) for tp in assigned)) if ask else [None] * len(assigned)
-        )
+        found = await asyncio.gather(*(ask(tp.topic, tp.partition) for tp in assigned))
         positions = {tp: position for tp, position in zip(assigned, found, strict=True) if position is not None}
         if positions:
             await self._thread.seek_wait(positions)
         # One below, as the read offset must be less than that of the first fetch, which may be a single record's.
-        return committed | {tp: offset - 1 for tp, offset in positions.items()}
+        return {tp: offset - 1 for tp, offset in positions.items()}
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
         found = await super()._getmany(active_partitions, timeout)

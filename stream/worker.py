@@ -10,12 +10,12 @@ from typing import Any
 
 import faust
 
-from log.base import Log
+from log.base import Log, Record
 from log.fetch import fetch_topic
 from log.kafka_options import KafkaOptions
 from log.kafka_topics import FETCH_BYTES
 from log.open import faust_url
-from schemas.errors import ForeshockError
+from schemas.errors import ForeshockError, SourceError
 from schemas.topics import ALERTS, EVENTS_JSON, EVENTS_REJECTED, ROLLUPS, SAMPLES, VERDICTS
 from store.repository import Repository
 from stream.agents.alerting import PartitionAlerter
@@ -23,6 +23,7 @@ from stream.agents.scoring import PartitionScorer
 from stream.agents.user_events import PartitionTranslator, Read
 from stream.agents.windowing import PartitionWorker
 from stream.jobs.longer import LongerRollups
+from stream.kept import Kept, Place
 from stream.settings import StreamSettings
 from stream.watchdog import Watchdog
 
@@ -69,6 +70,9 @@ class StreamWorker:
         self.why = "an agent cannot go on"  # it failed
         self._retired: Counter[str] = Counter()
         self._retired_close_seconds = 0.0
+        self._kept: Kept[Worker] = Kept()
+        self._moves = 0  # how often partitions were taken from us
+        self._saving: set[asyncio.Task] = set()
         self._busy: set[str] = set()  # topics whose agent works on records, or waits for the store
         self.lags: dict[tuple[str, int], int] = {}  # (topic, partition) → records not taken in yet
         self._forgotten = 0  # records of the log
@@ -100,6 +104,7 @@ class StreamWorker:
         )
         self.app.foreshock_positions = self._position  # type: ignore[attr-defined]
         self.app.on_partitions_revoked.connect(self._give_up)  # type: ignore[arg-type]
+        self.app.on_partitions_assigned.connect(self._let_go)  # type: ignore[arg-type]
         self._agents = agents
         self._workers_of: dict[str, dict[int, Any]] = {
             SAMPLES: self.windows,
@@ -121,7 +126,7 @@ class StreamWorker:
                     if worker is not None:  # else: the partition went to another worker, who reads it again
                         self._busy.add(topic)
                         # Shielded: a stop in the middle would leave windows closed that are not handed on yet.
-                        await asyncio.shield(worker.process(fetch.records))
+                        await asyncio.shield(self._take_in(worker, fetch.records))
                 except Exception as error:
                     # Faust would acknowledge the records and go on: stop instead, the checkpoint knows where to resume.
                     logger.exception("agent %s cannot take in a fetch of records", name)
@@ -130,10 +135,29 @@ class StreamWorker:
                     raise
                 finally:
                     self._busy.discard(topic)
+                    self.app.consumer.taken_in(fetch)
+
+    async def _take_in(self, worker: Worker, records: list[Record]) -> None:
+        """Give a worker what follows on what it took in: what the client left out is read from the log."""
+        first = records[0]
+        while (at := worker.offset) < first.offset:
+            missing = await self._log.read(first.topic, first.partition, at)
+            missing = [record for record in missing if record.offset < first.offset]
+            if not missing:
+                break  # trimmed by retention
+            worker.counters["records_read_again"] += len(missing)
+            await worker.process(missing)
+            if worker.offset == at:
+                return  # it was closed meanwhile
+        await worker.process(records)
 
     async def _position(self, topic: str, partition: int) -> int | None:
         """Where an assigned partition is read from: the checkpoint in the store, not the broker's commit."""
-        until_ms = self._now_ms() + OPEN_MS
+        kept = self._kept.take((topic, partition), self.app.consumer_generation_id)
+        if kept is not None:
+            self._workers_of[topic][partition] = kept
+            return kept.offset
+        moves, until_ms = self._moves, self._now_ms() + OPEN_MS
         while True:
             worker = self._new_worker(topic, partition)
             if worker is None:
@@ -147,9 +171,11 @@ class StreamWorker:
                     raise
                 logger.warning("cannot begin with %s %s, trying again: %s", topic, partition, error)
                 await asyncio.sleep(OPEN_RETRY_S)
+        if moves != self._moves:
+            worker.abandon()  # partitions were taken from us meanwhile: what is ours now is asked for anew
+            return None
         if (before := self._workers_of[topic].pop(partition, None)) is not None:
-            self._retire(before)
-            before.abandon()
+            self._drop(before)
         self._workers_of[topic][partition] = worker
         return offset
 
@@ -174,43 +200,64 @@ class StreamWorker:
         return held is None or held()
 
     async def _give_up(self, _: Any, revoked: set[Any], **__: Any) -> None:
-        """Partitions go to another worker: write what is pending, so that it has little to do again."""
-        gone = [
-            (tp, worker) for tp in revoked if (worker := self._workers_of.get(tp.topic, {}).pop(tp.partition, None))
+        """Partitions may go to another worker: write what is pending, so that it has little to do again."""
+        self._moves += 1
+        gone: list[tuple[Place, Worker]] = [
+            ((tp.topic, tp.partition), worker)
+            for tp in revoked
+            if (worker := self._workers_of.get(tp.topic, {}).pop(tp.partition, None))
         ]
-        for _, worker in gone:
-            self._retire(worker)
         if not self._held():
-            for tp, worker in gone:
-                logger.warning("%s went to another worker while this one was away; it is not written to any more", tp)
-                worker.abandon()
+            for place, worker in gone:
+                logger.warning(
+                    "%s went to another worker while this one was away; it is not written to any more", place
+                )
+                self._drop(worker)
             return
         # Windows first: what a model has not saved is scored again, and the others wait for us.
-        gone.sort(key=lambda one: one[0].topic != SAMPLES)
-        closing = [asyncio.create_task(self._close(tp, worker)) for tp, worker in gone]
-        if closing:
-            _, late = await asyncio.wait(closing, timeout=GIVE_UP_S)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
-        for _, worker in gone:
-            worker.abandon()
+        gone.sort(key=lambda one: one[0][0] != SAMPLES)
+        for place, worker in gone:
+            self._kept.put(place, worker, self.app.consumer_generation_id)
+        self._saving |= {asyncio.create_task(self._save(place, worker)) for place, worker in gone}
+        if self._saving:  # those that take longer go on beside, for partitions that come back
+            _, self._saving = await asyncio.wait(self._saving, timeout=GIVE_UP_S)
 
-    async def _close(self, tp: Any, worker: Worker) -> None:
+    async def _let_go(self, _: Any, assigned: set[Any], **__: Any) -> None:
+        """Forget what is known of partitions that did not come back."""
+        ours = {(tp.topic, tp.partition) for tp in assigned}
+        for _place, worker in self._kept.lost(ours, self.app.consumer_generation_id):
+            self._drop(worker)
+
+    def _drop(self, worker: Worker) -> None:
+        """Keep what a partition's worker counted, as counters never go back, and let go of the rest."""
+        self._retired.update(worker.counters)
+        self._retired_close_seconds += getattr(worker, "close_seconds", 0.0)
+        worker.abandon()
+
+    async def _save(self, place: Place, worker: Worker) -> None:
         try:
-            await worker.close()
+            await worker.save()
         except ForeshockError as error:
-            logger.warning("%s; %s is read from the log by its next owner", error, tp)
+            logger.warning("%s; %s is read from the log by its next owner", error, place)
         except Exception:
-            logger.exception("BUG: cannot write before giving up %s: its next owner reads it from the log", tp)
+            logger.exception("BUG: cannot write before giving up %s: its next owner reads it from the log", place)
 
     async def start(self) -> None:
         if "window" in self._agents:
             await self._repository.apply_retention(self._settings.retention_s, self._now_ms())
-        await self.app.start()
+        # Before Faust, whose start waits for partitions: what does not get any is to be noticed too.
         self._tasks = [asyncio.create_task(work()) for work in (self._tick, self._watch, self._forget_old)]
         if "window" in self._agents:
             self._tasks.append(asyncio.create_task(self._merge_longer()))
+        starting, failing = asyncio.create_task(self.app.start()), asyncio.create_task(self.failed.wait())
+        try:
+            await asyncio.wait({starting, failing}, return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                raise SourceError(f"cannot start the stream worker: {self.why}; the log keeps everything, start again")
+            await starting
+        finally:
+            starting.cancel()
+            failing.cancel()
 
     async def _tick(self) -> None:
         while True:
@@ -250,8 +297,21 @@ class StreamWorker:
                         self.why = f"{topic} {partition} ends at {end}, but nothing came from {worker.offset} on"
                         logger.error("%s: the consumer stopped without a word", self.why)
                         self.failed.set()
+            reachable = not self.app.rebalancing or await self._reachable()
+            at = {"offset": self.app.rebalancing_count, "end": self.app.rebalancing_count + self.app.rebalancing}
+            if watchdog.stuck("rebalance", **at, busy=not reachable, now_ms=self._now_ms()):
+                self.why = "partitions are being shared out for too long"
+                logger.error("%s: the broker's client stopped without a word", self.why)
+                self.failed.set()
             self.lags = lags
-            watchdog.forget(set(lags))
+            watchdog.forget({*lags, "rebalance"})
+
+    async def _reachable(self) -> bool:
+        try:
+            await self._log.offsets(EVENTS_REJECTED, 0)
+        except ForeshockError:
+            return False
+        return True
 
     async def _forget_old(self) -> None:
         """Let old records of the log go that no restart reads again. Incidents are never forgotten."""
@@ -286,6 +346,8 @@ class StreamWorker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         held = self._held()
+        for _place, worker in self._kept.lost(set(), 0):
+            self._drop(worker)
         for workers in self._workers_of.values():
             while workers:  # before the group is left: the next owner begins where this one ends
                 _, worker = workers.popitem()
@@ -298,16 +360,11 @@ class StreamWorker:
     def _workers(self) -> list[Worker]:
         return [worker for workers in self._workers_of.values() for worker in workers.values()]
 
-    def _retire(self, worker: Worker) -> None:
-        """Keep what a partition's worker counted: counters never go back."""
-        self._retired.update(worker.counters)
-        self._retired_close_seconds += getattr(worker, "close_seconds", 0.0)
-
     def status(self) -> dict[str, int]:
         """Return what was counted, over all partitions this process ever had."""
         total = Counter(dict.fromkeys(COUNTED, 0)) + self._retired
         total = Counter({name: total[name] for name in {*COUNTED, *total}})
-        for worker in self._workers():
+        for worker in [*self._workers(), *self._kept.workers()]:
             total.update(worker.counters)
         total["longer_windows"] += self._longer.merged
         total["log_records_forgotten"] = self._forgotten
@@ -316,7 +373,8 @@ class StreamWorker:
     @property
     def close_seconds(self) -> float:
         """How long windows took that closed, until they were on the log, since the start."""
-        return self._retired_close_seconds + sum(window.close_seconds for window in self.windows.values())
+        every = [*self._workers(), *self._kept.workers()]
+        return self._retired_close_seconds + sum(getattr(worker, "close_seconds", 0.0) for worker in every)
 
     def owned(self) -> dict[str, int]:
         """Return how many partitions of each topic this process has."""

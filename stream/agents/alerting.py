@@ -216,6 +216,10 @@ class PartitionAlerter:
             updated_ms=now_ms,
         )
 
+    async def save(self) -> None:
+        """Write everything that is not written yet."""
+        await self.tick()
+
     async def close(self) -> None:
         """Write everything; deliveries under way are made again by whoever goes on."""
         try:

@@ -212,15 +212,19 @@ class PartitionScorer:
         """The lowest offset that is read again after a crash; models that never had a window need none."""
         return min(self._needed.values(), default=0)
 
-    async def close(self) -> None:
+    async def save(self) -> None:
         """Write everything."""
+        await self.tick()
+        async with self._lock:
+            if not self._abandoned:
+                await self._save_cards()
+                await self._snapshot()
+
+    async def close(self) -> None:
+        """Write everything, and take nothing in any more."""
         self._closed = True
         try:
-            await self.tick()
-            async with self._lock:
-                if not self._abandoned:
-                    await self._save_cards()
-                    await self._snapshot()
+            await self.save()
         finally:
             self.abandon()
 

@@ -103,8 +103,11 @@ class PartitionTranslator:
                 await self._repository.write([], [], [], checkpoint)
                 self._written_offset = self.offset
 
-    async def close(self) -> None:
+    async def save(self) -> None:
         await self.tick()
+
+    async def close(self) -> None:
+        await self.save()
 
     def abandon(self) -> None:
         """Let go: the partition is another's; what it translates again is told by its digests."""

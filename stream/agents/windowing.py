@@ -366,11 +366,15 @@ class PartitionWorker:
         """The lowest offset that is read again after a crash."""
         return self._checkpoint.get("resume_offset", 0)
 
-    async def close(self) -> None:
+    async def save(self) -> None:
         """Write what is pending."""
+        await self._correct()
+
+    async def close(self) -> None:
+        """Write what is pending, and take nothing in any more."""
         self._closed = True
         try:
-            await self._correct()
+            await self.save()
         finally:
             self.abandon()
 

@@ -13,6 +13,7 @@ FIGURES = {
     "scoring": "bench.scoring",
     "events": "bench.user_events",
     "cluster": "bench.cluster",
+    "soak": "bench.soak",
     "page": "bench.page",
     "remote_write": "bench.remote_write",
     "site": "bench.site",

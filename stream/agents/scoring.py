@@ -166,14 +166,7 @@ class PartitionScorer:
                     self.counters["relearned"] += 1
                     self._changed.add(name)
                     self._stale_cards.add(name)
-            if self._unsaved:
-                verdicts, self._unsaved = self._unsaved, []
-                try:
-                    await self._verdicts.write(verdicts)
-                except Exception:
-                    self._unsaved = verdicts + self._unsaved
-                    raise
-            self._room.set()
+            await self._write_verdicts()
             now_ms = self._now_ms()
             if now_ms - self._cards_ms >= self._settings.cards_interval_ms:
                 self._cards_ms = now_ms
@@ -181,6 +174,16 @@ class PartitionScorer:
             if now_ms - self._snapshot_ms >= self._settings.snapshot_interval_ms:
                 self._snapshot_ms = now_ms
                 await self._snapshot()
+
+    async def _write_verdicts(self) -> None:
+        if self._unsaved:
+            verdicts, self._unsaved = self._unsaved, []
+            try:
+                await self._verdicts.write(verdicts)
+            except BaseException:  # a tick that is cancelled too: a snapshot would stand for what was never written
+                self._unsaved = verdicts + self._unsaved
+                raise
+        self._room.set()
 
     async def _save_cards(self) -> None:
         cards: list[dict[str, Any]] = []
@@ -217,6 +220,7 @@ class PartitionScorer:
         await self.tick()
         async with self._lock:
             if not self._abandoned:
+                await self._write_verdicts()  # of what was scored since: the snapshot stands for it
                 await self._save_cards()
                 await self._snapshot()
 

@@ -14,6 +14,7 @@ from tests.cluster.services import ClickhouseServer
 from tests.running import CLI
 
 RESTART_S = 0.5
+PARTITIONS = 4
 
 
 class Role:
@@ -21,6 +22,7 @@ class Role:
 
     def __init__(self, name: str, arguments: list[str], environment: dict[str, str], log: Path) -> None:
         self.name, self._arguments, self._environment, self._log = name, arguments, environment, log
+        self.metrics = environment.get("FORESHOCK_METRICS_ADDRESS", "")
         self.ended: list[int] = []  # exit codes
         self._closing = False
         self._start()
@@ -50,6 +52,10 @@ class Role:
         self._process.send_signal(signal.SIGCONT)
         self._process.kill()
         self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def said(self) -> str:
@@ -82,7 +88,7 @@ class Deployment:
     def environment(self) -> dict[str, str]:
         return {
             "FORESHOCK_BROKER_URL": self.brokers.url,
-            "FORESHOCK_BROKER_PARTITIONS": "4",
+            "FORESHOCK_BROKER_PARTITIONS": str(PARTITIONS),
             "FORESHOCK_BROKER_REPLICATION": "3",
             "FORESHOCK_STORE_URL": self.store.url,
         }
@@ -99,7 +105,10 @@ class Deployment:
             port = free_port()
             arguments += ["--port", str(port)]
             self.urls.append(f"http://127.0.0.1:{port}")
-        return Role(name, arguments, self.environment, self.folder / f"{name}.log")
+        environment = self.environment
+        if role == "stream":
+            environment |= {"FORESHOCK_METRICS_ADDRESS": f"127.0.0.1:{free_port()}"}
+        return Role(name, arguments, environment, self.folder / f"{name}.log")
 
     def __exit__(self, *_: object) -> None:
         for roles in self.roles.values():

@@ -1,0 +1,151 @@
+"""The whole deployment under an even load: memory, lag and errors over time, with ClickHouse away for a while if asked.
+
+    python -m bench soak [--seconds 600] [--rate 4000] [--series 2000] [--away 0]
+
+A writer puts ``rate`` samples a second on the log, in real time, for two stream workers on three brokers and a store;
+``away`` is for how many seconds, from a third of the time on, the store's process is dead. Every few seconds a line of
+JSON tells the stream workers' memory and lag; the last line compares the second half with the first, and counts errors
+that were logged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+
+from log.kafka import KafkaLog
+from log.kafka_options import KafkaOptions
+from schemas.batch import encode_batch, make_batch
+from schemas.series import make_series, partition_of
+from schemas.topics import SAMPLES
+from tests.cluster.deployment import PARTITIONS, Deployment, Role
+
+METRICS, LOOK_S, CONFIG = 20, 5.0, "[models]\nrollups = ['10s']\n"
+
+
+def batches_at(
+    now_ms: int, entities: int, rate: int, rng: np.random.Generator, first: bool
+) -> Iterator[tuple[int, bytes]]:
+    """Yield (partition, record) for one second of samples: ``rate`` in all, as evenly over the series as it goes."""
+    each = max(1, rate // (entities * METRICS))
+    for entity in range(entities):
+        series = [make_series(f"soak-{entity}", f"metric_{n}") for n in range(METRICS)]
+        ids = np.repeat(np.array([one.series_id for one in series], np.uint64), each)
+        times = now_ms + rng.integers(0, 1000, len(ids))
+        batch = make_batch(series if first else [], ids, times, rng.normal(100, 5, len(ids)))
+        yield partition_of(f"soak-{entity}", PARTITIONS), encode_batch(batch)
+
+
+async def write(url: str, seconds: float, entities: int, rate: int) -> int:
+    """Write in real time; return how many samples were acknowledged."""
+    log, rng, written = KafkaLog(url, KafkaOptions()), np.random.default_rng(1), 0
+    await log.start()
+    try:
+        begin = second = int(time.time())
+        while second - begin < seconds:
+            await asyncio.sleep(max(0.0, second + 1 - time.time()))
+            made = list(batches_at(second * 1000, entities, rate, rng, second == begin))
+            await asyncio.gather(*(log.append(SAMPLES, partition, record) for partition, record in made))
+            written += max(1, rate // (entities * METRICS)) * entities * METRICS
+            second += 1
+    finally:
+        await log.stop()
+    return written
+
+
+def look(workers: list[Role]) -> dict[str, float]:
+    """Return the stream workers' resident MiB, CPU seconds, lag in records and delay of the watermark in seconds."""
+    out = {"rss_mib": 0.0, "cpu_s": 0.0, "lag": 0.0, "delay_s": 0.0, "samples": 0.0}
+    for worker in workers:
+        process = psutil.Process(worker.pid)
+        out["rss_mib"] += process.memory_info().rss / 2**20
+        out["cpu_s"] += sum(process.cpu_times()[:2])
+        for line in httpx.get(f"http://{worker.metrics}/metrics", timeout=30).text.splitlines():
+            name, _, value = line.rpartition(" ")
+            if name.startswith('foreshock_lag_records{topic="samples"'):
+                out["lag"] += float(value)
+            elif name.startswith("foreshock_watermark_delay_seconds"):
+                out["delay_s"] = max(out["delay_s"], float(value))
+            elif name == "foreshock_samples_total":
+                out["samples"] += float(value)
+    return {name: round(value, 1) for name, value in out.items()}
+
+
+async def watch(deployment: Deployment, seconds: float, away_s: float) -> list[dict[str, float]]:
+    """Look again and again, and take the store away in between."""
+    begin, seen, away = time.monotonic(), [], False
+    while (at := time.monotonic() - begin) < seconds:
+        if away_s and not away and seconds / 3 <= at < seconds / 3 + away_s:
+            deployment.store.kill()
+            away = True
+        elif away and at >= seconds / 3 + away_s:
+            await asyncio.to_thread(deployment.store.start)
+            away, away_s = False, 0.0
+        seen.append({"at_s": round(at, 1), "away": away} | await asyncio.to_thread(look, deployment.roles["stream"]))
+        print(json.dumps(seen[-1]), flush=True)
+        await asyncio.sleep(LOOK_S)
+    if away:
+        await asyncio.to_thread(deployment.store.start)
+    return seen
+
+
+async def settle(deployment: Deployment, written: int) -> float:
+    """Return after how many seconds everything that was written has been taken in."""
+    begin = time.monotonic()
+    while (seen := await asyncio.to_thread(look, deployment.roles["stream"]))["samples"] < written or seen["lag"]:
+        if time.monotonic() - begin > 600:
+            raise RuntimeError(f"not everything was taken in within ten minutes: {seen} of {written} samples")
+        await asyncio.sleep(0.5)
+    return round(time.monotonic() - begin, 1)
+
+
+async def soak(deployment: Deployment, seconds: float, away_s: float, entities: int, rate: int) -> None:
+    url = deployment.brokers.url
+    written, seen = await asyncio.gather(write(url, seconds, entities, rate), watch(deployment, seconds, away_s))
+    settled_s = await settle(deployment, written)
+    half = len(seen) // 2
+    parts = {"first_half": seen[half // 4 : half], "second_half": seen[half:]}  # without the start
+    out: dict[str, object] = {"samples": written, "settled_after_s": settled_s}
+    for name, part in parts.items():
+        out[name] = {key: statistics.median(one[key] for one in part) for key in ("rss_mib", "lag", "delay_s")}
+    out["cpu_us_a_sample"] = round((seen[-1]["cpu_s"] - seen[0]["cpu_s"]) * 1e6 / max(1, seen[-1]["samples"]), 2)
+    out["rss_mib_max"] = max(one["rss_mib"] for one in seen)
+    said = [line for roles in deployment.roles.values() for role in roles for line in role.said.splitlines()]
+    errors = [line for line in said if " ERROR " in line or " CRITICAL " in line or "Traceback" in line]
+    out |= {"errors_logged": len(errors), "first_errors": errors[:3]}
+    print(json.dumps(out), flush=True)
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--rate", type=int, default=4000, help="samples a second")
+    parser.add_argument("--series", type=int, default=2000)
+    parser.add_argument("--away", type=float, default=0, help="seconds without a store")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch, Deployment(Path(scratch), CONFIG) as deployment:
+        for api in deployment.urls:
+            _until_ready(api)
+        asyncio.run(soak(deployment, given.seconds, given.away, max(1, given.series // METRICS), given.rate))
+
+
+def _until_ready(url: str) -> None:
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        try:
+            if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.5)
+    raise RuntimeError(f"{url} is not ready after two minutes")

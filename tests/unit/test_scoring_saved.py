@@ -1,0 +1,111 @@
+"""A snapshot of a model never stands for a verdict that was not written, whatever is saved or cut off beside it."""
+
+import asyncio
+import contextlib
+
+import numpy as np
+import pytest
+
+from log.base import Record
+from schemas.errors import SinkError
+from schemas.rollup import Rollup, encode_rollup, encode_series
+from schemas.series import make_series
+from schemas.topics import INCIDENTS, ROLLUPS, VERDICTS
+from stream.agents.scoring import PartitionScorer
+from stream.models.engine import EngineSettings
+from stream.settings import StreamSettings
+
+MINUTE, WINDOWS = 60_000, 60
+START = 1_700_000_000_000 // MINUTE * MINUTE
+SERIES = [make_series(entity, "queue") for entity in ("web-1", "web-2")]
+SETTINGS = StreamSettings(
+    rollups=("1m",), lateness_ms=0, partitions=1, model_rollups=("1m",), engine=EngineSettings(kinds=("logistic",))
+)
+
+
+def records():
+    n, rng = len(SERIES), np.random.default_rng(3)
+    for i in range(WINDOWS):
+        mean, start = rng.normal(50, 3, n), START + i * MINUTE
+        rollup = Rollup(
+            rollup="1m",
+            start_ms=np.full(n, start),
+            end_ms=np.full(n, start + MINUTE),
+            ids=np.array([s.series_id for s in SERIES], np.uint64),
+            count=np.ones(n, np.uint64),
+            sum=mean,
+            min=mean,
+            max=mean,
+            sumsq=np.zeros(n),
+            first=mean,
+            last=mean,
+            first_ms=np.full(n, start),
+            last_ms=np.full(n, start),
+            increase=np.full(n, np.nan),
+            p50=mean,
+            p95=mean,
+            p99=mean,
+            sketch_offsets=np.zeros(n + 1, np.int64),
+            sketch_keys=np.zeros(0, np.int16),
+            sketch_counts=np.zeros(0, np.uint32),
+            version=i,
+        )
+        value = encode_rollup(rollup, slice(None), np.arange(n), encode_series(SERIES))
+        yield Record(ROLLUPS, 0, i, 0, None, value)
+
+
+@pytest.fixture
+async def scorer(parts):
+    log, repository = parts
+    await log.create_topics({INCIDENTS: 1, ROLLUPS: 1, VERDICTS: 1})
+    one = PartitionScorer(0, log, repository, SETTINGS, lambda: 0)
+    await one.open()
+    return one, PartitionScorer(0, log, repository, SETTINGS, lambda: 0)
+
+
+async def stored(scorer):
+    found = await scorer._verdicts.select(START, START + WINDOWS * MINUTE)
+    return len(found)
+
+
+async def test_windows_that_are_scored_while_an_owner_saves_are_in_the_store_when_its_snapshot_is(scorer, monkeypatch):
+    one, following = scorer
+    made = list(records())
+    await one.process(made[:40])
+    waiting, go_on, write = asyncio.Event(), asyncio.Event(), one._verdicts.write
+
+    async def slow(verdicts):
+        waiting.set()
+        await go_on.wait()
+        await write(verdicts)
+
+    monkeypatch.setattr(one._verdicts, "write", slow)
+    saving = asyncio.create_task(one.save())
+    await waiting.wait()
+    scoring = asyncio.create_task(one.process(made[40:50]))
+    await asyncio.sleep(0.1)
+    go_on.set()
+    await asyncio.gather(saving, scoring)
+    one.abandon()  # the partition went to another
+    await following.process(made[await following.open() :])
+    await following.close()
+    assert await stored(following) == WINDOWS * len(SERIES)
+
+
+@pytest.mark.parametrize("fault", [asyncio.CancelledError, SinkError])
+async def test_verdicts_whose_write_is_cut_off_are_written_by_the_next(scorer, monkeypatch, fault):
+    one, following = scorer
+    made, write = list(records()), one._verdicts.write
+    await one.process(made[:40])
+
+    async def cut_off(verdicts):
+        raise fault("cut off")
+
+    monkeypatch.setattr(one._verdicts, "write", cut_off)
+    with contextlib.suppress(asyncio.CancelledError, SinkError):
+        await one.tick()
+    monkeypatch.setattr(one._verdicts, "write", write)
+    await one.close()
+    await following.process(made[await following.open() :])
+    await following.close()
+    assert await stored(following) == WINDOWS * len(SERIES)

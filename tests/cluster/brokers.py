@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -16,12 +17,15 @@ from pathlib import Path
 from tests.running import tool
 
 HERE = Path(__file__).parent
-READY_S = 300
+READY_S = 300  # a Java process on a busy machine
+PORTS = range(12_000, 32_000)  # below those that connections are given: one of these would be taken before Java is up
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    for port in random.SystemRandom().sample(PORTS, 1000):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError(f"no port of {PORTS.start} to {PORTS.stop} is free")
 
 
 def wait_for_port(port: int, process: subprocess.Popen, seconds: float = READY_S) -> None:
@@ -79,7 +83,7 @@ class Brokers:
             for node in range(self._nodes):
                 self.start(node)
             for node in range(self._nodes):
-                wait_for_port(self._ports[node], self._processes[node])
+                self.wait(node)
         except BaseException:
             self.__exit__()
             raise
@@ -128,7 +132,9 @@ auto.create.topics.enable=false
         self._processes[node].send_signal(signal.SIGCONT)
 
     def wait(self, node: int) -> None:
-        wait_for_port(self._ports[node], self._processes[node])
+        """Wait until a broker listens to its clients, on the secure listener too where there is one."""
+        for port in (self._ports[node], *self._ports[2 * self._nodes + node :][: bool(self._secure)]):
+            wait_for_port(port, self._processes[node])
 
     def __exit__(self, *_: object) -> None:
         for process in self._processes.values():

@@ -10,6 +10,18 @@ const frames = '#charts .frame';
 const shown = (page) => page.evaluate(() => [...document.querySelectorAll('#charts .frame')].filter((f) => f.chart.visible && f.chart.graph).map((f) => ({
   metric: f.chart.metric, window: f.chart.graph.xAxisRange().map(Math.round), cursor: f.chart.cursor.style.transform, readout: f.chart.readout.textContent, bands: f.chart.bands.map((b) => b.kind), dashed: [...f.chart.dashed.keys()], flags: Number(f.chart.plot.dataset.flags),
 })));
+/** How many pixels of the first chart are drawn, or whether less or more; `ahead`: of lines, from so many ms ahead of now on. */
+const painted = ({ ahead, less, more }) => {
+  const { chart } = document.querySelector('#charts .frame');
+  let count = 0;
+  for (const canvas of chart.plot.querySelectorAll('canvas')) {
+    const left = ahead === undefined ? 0 : Math.max(0, Math.round(chart.graph.toDomXCoord(Date.now() + ahead) * (canvas.width / canvas.clientWidth)));
+    if (left >= canvas.width) continue;
+    const { data } = canvas.getContext('2d').getImageData(left, 0, canvas.width - left, canvas.height);
+    for (let i = 3; i < data.length; i += 4) if (data[i] > (ahead === undefined ? 0 : 200)) count += 1;
+  }
+  return less !== undefined ? count < less : more !== undefined ? count > more : count;
+};
 const same = (values) => values.every((value) => JSON.stringify(value) === JSON.stringify(values[0]));
 
 async function overview(page) {
@@ -47,9 +59,14 @@ async function entity(page) {
   await settled(page);
   await page.waitForTimeout(300);
   seen.spread = (await shown(page))[0].bands;
+  // The picture itself: the band's pixels go and come.
+  const withBand = await page.evaluate(painted, {});
   await page.locator('#band').click();
   await until(page, () => !document.querySelector('#charts .frame').chart.bands.length);
+  await until(page, painted, { less: withBand });
+  const without = await page.evaluate(painted, {});
   await page.locator('#band').click();
+  await until(page, painted, { more: without });
 
   const box = await page.locator(frames).nth(1).boundingBox();
   await page.mouse.move(box.x + box.width * 0.5, box.y + 40);
@@ -134,6 +151,7 @@ async function timeOf(page) {
   await until(page, () => document.querySelector('[data-beside="1d"]').getAttribute('aria-pressed') === 'true');
   await page.locator('#forecast').click();
   await until(page, () => [...document.querySelectorAll('#charts .frame')].some((f) => f.chart.dashed.has('forecast') && f.chart.bands.some((b) => b.kind === 'forecast')), null, 60_000);
+  await until(page, painted, { ahead: 120_000, more: 20 }); // a line where nothing was measured yet
   seen.beside = new URL(page.url()).hash;
   await driver.check(page, 'forecast');
   await page.locator('#forecast').click();

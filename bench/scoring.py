@@ -1,10 +1,11 @@
 """Models at one window's close: 10,000 entities of 40 metrics scored and learned, and the regression against River's.
 
-    python -m bench scoring [--entities N] [--metrics M]
+    python -m bench scoring [--entities N] [--metrics M] [--memory]
 
 The first part is the whole way of a window through a scorer, from the record of the topic `rollups` to the record of
 the topic `verdicts`, once horizons have passed, so that each step learns a window too. The second is the logistic
-regression alone: River's `predict_proba_one` and `learn_one` a row, on the same rows in the same run.
+regression alone: River's `predict_proba_one` and `learn_one` a row, on the same rows in the same run. `--memory`
+instead says what an engine holds a series where all entities have the same metrics, and where each has others.
 """
 
 from __future__ import annotations
@@ -91,6 +92,34 @@ def closes(entities: int, metrics: int) -> dict[str, list[float]]:
     return out
 
 
+def held(entities: int, metrics: int, names: int) -> dict[str, float]:
+    """Return bytes a series, by part of an engine's state, where each entity has ``metrics`` of so many names."""
+    from stream.features.frame import Frame
+    from stream.models.engine import Engine, EngineSettings
+    from stream.models.periods import Periods
+
+    engine = Engine("1m", WINDOW_MS, WINDOW_MS, EngineSettings(kinds=("logistic", "knn")), Periods("UTC"))
+    rng = np.random.default_rng(3)
+    mean = np.full((entities, names), np.nan)
+    for entity in range(entities):
+        mean[entity, (entity * metrics + np.arange(metrics)) % names] = rng.normal(10, 1, metrics)
+    of = [f"host-{e}" for e in range(entities)], [f"metric_{m}" for m in range(names)]
+    for step in range(2):
+        at = BEGIN_MS + step * WINDOW_MS
+        engine.step(Frame("1m", at, at + WINDOW_MS, *of, {"mean": mean}))
+    sizes = {name: _bytes(part) for name, part in engine.state().items()}
+    sizes |= {"windows": engine.ring.bytes / 2, "frame": mean.nbytes}
+    return {name: size / (entities * metrics) for name, size in sizes.items() if size > entities * metrics}
+
+
+def _bytes(state: Any) -> int:
+    if isinstance(state, dict):
+        return sum(map(_bytes, state.values()))
+    if isinstance(state, list):
+        return sum(map(_bytes, state))
+    return int(state.nbytes) if isinstance(state, np.ndarray) else 0
+
+
 def _watch(stopped: threading.Event, pauses: list[float]) -> None:
     """Do what an event loop does meanwhile: note how long it could not run."""
     while not stopped.is_set():
@@ -149,7 +178,17 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--entities", type=int, default=10_000)
     parser.add_argument("--metrics", type=int, default=40)
     parser.add_argument("--run", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--memory", action="store_true")
     options = parser.parse_args(arguments)
+    if options.memory:
+        for names in (options.metrics, options.entities):
+            parts = held(options.entities, options.metrics, max(names, options.metrics))
+            said = ", ".join(f"{name} {size:,.0f}" for name, size in sorted(parts.items(), key=lambda part: -part[1]))
+            print(
+                f"{options.entities:,} entities of {options.metrics} metrics, {names:,} names in all: "
+                f"{sum(parts.values()):,.0f} bytes a series ({said})"
+            )
+        return
     if not options.run:  # one core: matrix products in one thread
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         command = [sys.executable, "-m", "bench.scoring", "--run", *arguments]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stream.models.base import grown
+from stream.models.slots import Slots
 
 BINS = 24
 LOWEST = 0.25  # distances below it share the first bin; each bin is half an octave wide, the last one is open
@@ -26,7 +27,7 @@ _GAIN_MAX = 1e6
 
 
 class Beyond:
-    """Counts, float32[memories, entities, metrics, BINS]: how many windows were in each bin or a higher one.
+    """Counts, float32[memories, series, BINS]: how many windows were in each bin or a higher one.
 
     Instead of fading the counts, newer windows weigh more, by each entity's ``gain``; both are scaled down together
     before they grow out of precision.
@@ -35,11 +36,12 @@ class Beyond:
     def __init__(self, window_ms: int) -> None:
         lives = [max(span_ms / window_ms, HALF_LIFE_MIN) for span_ms in MEMORIES_MS]
         self._growth = [2.0 ** (1.0 / life) for life in lives]
-        self.counts = np.zeros((len(lives), 0, 0, BINS), np.float32)
+        self.counts = np.zeros((len(lives), 1, BINS), np.float32)
+        self.slots = Slots()
         self.gain = np.ones((len(lives), 0))
 
     def grow(self, entities: int, metrics: int) -> None:
-        self.counts = grown(self.counts, (len(self._growth), entities, metrics, BINS), 0.0)
+        self.slots.grow(entities, metrics)
         self.gain = grown(self.gain, (len(self._growth), entities), 1.0)
 
     def step(self, rows: np.ndarray, distance: np.ndarray, there: np.ndarray, learn: np.ndarray) -> np.ndarray:
@@ -52,14 +54,17 @@ class Beyond:
         within = place - cell
         rarity = np.zeros(distance.shape)
         one = np.arange(BINS) <= cell[..., None]
-        own, metric = rows[:, None], np.arange(distance.shape[1])[None]
+        slots = self.slots.take(rows, learn)
+        self.counts = grown(self.counts, (len(self._growth), self.slots.room, BINS), 0.0)
+        counted, added = slots[learn], one[learn]
         for k, growth in enumerate(self._growth):
             counts, gain = self.counts[k], self.gain[k][rows][:, None]
-            above = counts[own, metric, cell]
-            higher = np.where(cell + 1 < BINS, counts[own, metric, np.minimum(cell + 1, BINS - 1)], 0.0)
+            above = counts[slots, cell]
+            higher = np.where(cell + 1 < BINS, counts[slots, np.minimum(cell + 1, BINS - 1)], 0.0)
             reached = above - within * (above - higher)
-            rarity -= np.log((reached + 0.5 * gain) / (counts[own, metric, 0] + gain))
-            counts[rows] += np.where(learn[..., None] & one, gain[..., None], 0.0).astype(np.float32)
+            rarity -= np.log((reached + 0.5 * gain) / (counts[slots, 0] + gain))
+            own = np.broadcast_to(gain, learn.shape)[learn]
+            counts[counted] += np.where(added, own[:, None], 0.0).astype(np.float32)
             self._turn(k, rows, growth)
         return np.where(there, rarity / len(self._growth), 0.0)
 
@@ -68,11 +73,13 @@ class Beyond:
         gain[rows] *= growth
         large = rows[gain[rows] > _GAIN_MAX]
         if len(large):
-            self.counts[k][large] /= gain[large][:, None, None].astype(np.float32)
+            slots = self.slots.of[large]
+            own = np.broadcast_to(gain[large][:, None], slots.shape)[slots > 0]
+            self.counts[k][slots[slots > 0]] /= own[:, None].astype(np.float32)
             gain[large] = 1.0
 
     def state(self) -> dict[str, Any]:
-        return {"counts": self.counts, "gain": self.gain}
+        return {"counts": self.counts, "gain": self.gain, "slots": self.slots.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.counts, self.gain = state["counts"], state["gain"]
+        self.counts, self.gain, self.slots = state["counts"], state["gain"], Slots.at(state["slots"])

@@ -16,6 +16,7 @@ EXCESS, DRIFT = CHANNELS.index("excess"), CHANNELS.index("drift")
 # Entities beyond, by order of appearance, have no past, so kinds that need one do not see them; memory may allow fewer
 # (``Ring.followed``).
 ENTITIES_MAX = 1000
+METRICS_MAX = 256  # those beyond, by order of appearance, are in no sequence
 
 
 class History:
@@ -29,7 +30,7 @@ class History:
 
         x : its features [n, features]; over : it superimposed, as ``features.superimposed`` gives it.
         """
-        now = channels_of(x, over)
+        now = channels_of(x, over)[:, :METRICS_MAX]
         shape = (max(len(self.past), int(rows.max(initial=-1)) + 1), LENGTH)
         self.past = grown(self.past, (*shape, max(self.past.shape[2], now.shape[1]), len(CHANNELS)), 0)
         out = np.zeros((len(x), *self.past.shape[1:]), np.float16)

@@ -9,6 +9,7 @@ import numpy as np
 
 from stream.models.base import grown
 from stream.models.beyond import RARE, Beyond
+from stream.models.slots import Slots
 
 DAY_MS = 86_400_000
 SEASON_BINS = 48
@@ -57,8 +58,9 @@ class Unusual:
         for name in FIELDS:
             setattr(self, name, np.zeros((0, 0)))
         self.seen: np.ndarray
-        self.season = np.zeros((SEASON_BINS, 0, 0), np.float32)
-        self.season_days = np.zeros((SEASON_BINS, 0, 0), np.float32)
+        self.slots = Slots()
+        self.season = np.zeros((SEASON_BINS, 1), np.float32)  # by series
+        self.season_days = np.zeros((SEASON_BINS, 1), np.float32)
         self.windows = np.zeros(0)
         self.mean = np.zeros(0)
         self.deviation = np.zeros(0)
@@ -72,8 +74,7 @@ class Unusual:
         self.shape = (entities, metrics)
         for name in FIELDS:
             setattr(self, name, grown(getattr(self, name), self.shape, 0.0))
-        self.season = grown(self.season, (SEASON_BINS, *self.shape), 0.0)
-        self.season_days = grown(self.season_days, (SEASON_BINS, *self.shape), 0.0)
+        self.slots.grow(entities, metrics)
         for name in ("windows", "mean", "deviation", "memory", "sudden"):
             setattr(self, name, grown(getattr(self, name), (entities,), 0.0))
         self.beyond.grow(entities, metrics)
@@ -87,15 +88,19 @@ class Unusual:
         known = there & (seen > 0)
         cell = int(day_ms * SEASON_BINS // DAY_MS) % SEASON_BINS
         seasonal = self.window_ms <= DAY_MS // 4
-        days = self.season_days[cell][rows] if seasonal else np.zeros_like(seen)
-        baseline = self.season[cell][rows].astype(float) if seasonal else slow
+        update = there & learn[:, None]
+        days, baseline = np.zeros_like(seen), slow
+        if seasonal:
+            slots = self.slots.take(rows, update)
+            shape = (SEASON_BINS, self.slots.room)
+            self.season, self.season_days = grown(self.season, shape, 0.0), grown(self.season_days, shape, 0.0)
+            days, baseline = self.season_days[cell][slots], self.season[cell][slots].astype(float)
         trusted = days >= 2
         floor = 1e-9 + 1e-3 * np.abs(slow)
         short = np.where(known, (value - fast) / (noise + 0.1 * spread + floor), 0.0)
         long = np.where(known, (value - slow) / (spread + floor), 0.0)
         off = np.where(known & trusted, (value - baseline) / (spread + floor), long)
         size = np.where(np.abs(off) < np.abs(long), off, long)
-        update = there & learn[:, None]
         rarity = self.beyond.step(rows, np.abs(size), known, update)
         short, size = np.clip(short, -CLIP, CLIP), np.clip(size, -CLIP, CLIP)
         trust = np.minimum(seen / 30.0, 1.0)
@@ -139,8 +144,8 @@ class Unusual:
             share = min(1.0, self.window_ms * SEASON_BINS / DAY_MS)  # of a bin that one window fills
             weight = np.maximum(share / 5, share / (days + share))
             fresh = baseline + weight * (value - baseline)
-            self.season[cell][rows] = np.where(update, fresh, baseline)
-            self.season_days[cell][rows] = np.where(update, days + share, days)
+            self.season[cell][slots[update]] = fresh[update]
+            self.season_days[cell][slots[update]] = (days + share)[update]
         self.memory[rows], self.sudden[rows] = memory, sudden
         rate = np.maximum(self._rate(self.SLOW_MS), 1 / (windows + 1))
         kept = np.where(windows > 20, np.minimum(memory, self.mean[rows] + 6 * self.deviation[rows] + 0.5), memory)
@@ -163,10 +168,11 @@ class Unusual:
     def state(self) -> dict[str, Any]:
         names = (*FIELDS, "season", "season_days", "windows", "mean", "deviation", "memory", "sudden")
         arrays = {name: getattr(self, name) for name in names}
-        return {"shape": list(self.shape), "beyond": self.beyond.state(), **arrays}
+        return {"shape": list(self.shape), "beyond": self.beyond.state(), "slots": self.slots.state(), **arrays}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.beyond.restore(state["beyond"])
+        self.slots = Slots.at(state["slots"])
         self.shape = tuple(state["shape"])
-        for name in state.keys() - {"beyond", "shape"}:
+        for name in state.keys() - {"beyond", "shape", "slots"}:
             setattr(self, name, state[name])

@@ -41,7 +41,7 @@ FIRST_GUESS = 0.7
 # Models learn, so p_incident drifts, and a threshold from the hours before may come to lie below what is usual now: a
 # flag says at least twice the odds of any window. Plain, no data chose it.
 LIFT = float(np.log(2))
-FORMAT = 7  # of a snapshot; one of another format cannot be restored
+FORMAT = 8  # of a snapshot; one of another format cannot be restored
 
 
 @dataclass(frozen=True)

@@ -134,8 +134,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--away", type=float, default=0, help="seconds without a store")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch, Deployment(Path(scratch), CONFIG) as deployment:
-        for api in deployment.urls:
-            _until_ready(api)
+        for url in [*deployment.urls, *(f"http://{worker.metrics}" for worker in deployment.roles["stream"])]:
+            _until_ready(url)
         asyncio.run(soak(deployment, given.seconds, given.away, max(1, given.series // METRICS), given.rate))
 
 

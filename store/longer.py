@@ -40,10 +40,11 @@ def _key(q: float) -> str:
     return f"sketch.1[arrayFirstIndex(c -> c >= greatest(1, ceil({q} * n)), running)]"
 
 
+# What is there and holds more samples stays: rows that it was merged from are gone.
 # Mean and deviation are combined by Chan, Golub, LeVeque (1979); each increase counts from the sample before it.
 _MERGE = f"""
 INSERT INTO rollups ({STORED})
-SELECT {{rollup:String}}, series_id, {{starts:Array(Int64)}}[window] AS opened,
+SELECT {{rollup:String}}, series_id, opened,
     intDiv({{ends:Array(Int64)}}[window] - opened, 1000), n, bottom != top AS differ, tail, if(n = 1, 0, summed),
     if(differ, bottom, 0), if(differ, top, 0), if(differ, fore, 0),
     if(differ, m2 + arraySum((c, s) -> c * pow(s / c - summed / n, 2), counts, sums), 0),
@@ -52,7 +53,8 @@ SELECT {{rollup:String}}, series_id, {{starts:Array(Int64)}}[window] AS opened,
     if(differ, sketch.1, []), if(differ, arrayMap(c -> toUInt32(c), sketch.2), []), newest
 FROM
 (
-    SELECT series_id, window, max(version) AS newest, sum(r.count) AS n, sum(r.sum) AS summed, min(r.min) AS bottom,
+    SELECT series_id, window, {{starts:Array(Int64)}}[window] AS opened,
+        max(version) AS newest, sum(r.count) AS n, sum(r.sum) AS summed, min(r.min) AS bottom,
         max(r.max) AS top, sum(r.sumsq) AS m2, groupArray(r.count) AS counts, groupArray(r.sum) AS sums,
         argMin(r.first, r.first_ms) AS fore, argMax(r.last, r.last_ms) AS tail, min(r.first_ms) AS fore_ms,
         max(r.last_ms) AS tail_ms, sum(r.increase) AS rise,
@@ -68,7 +70,14 @@ FROM
             AND series_id % {{chunks:UInt64}} = {{chunk:UInt64}}
     ) AS r
     GROUP BY series_id, window
-)"""  # noqa: S608 - numbers of ours
+) AS made
+LEFT JOIN
+(
+    SELECT series_id, start_ms AS opened, count AS known FROM rollups FINAL
+    WHERE rollup = {{rollup:String}} AND start_ms IN {{starts:Array(Int64)}}
+        AND series_id % {{chunks:UInt64}} = {{chunk:UInt64}}
+) AS there USING (series_id, opened)
+WHERE n >= known"""  # noqa: S608 - numbers of ours
 
 
 class LongerTable:
@@ -77,15 +86,18 @@ class LongerTable:
     def __init__(self, repository: Repository) -> None:
         self._store, self._run = repository.store, repository.thread.run
 
-    async def touch_history(self, target: str, source: str, limit: int = 1_000_000) -> np.ndarray:
+    async def touch_history(self, target: str, sources: Sequence[str], limit: int = 1_000_000) -> np.ndarray:
         """Return the starts of stored source windows if nothing is known of the target yet, else nothing."""
         known = await self._run(
             self._store.select, "SELECT count() AS n FROM touched WHERE rollup = {rollup:String}", {"rollup": target}
         )
         if int(known["n"][0]):
             return np.zeros(0, np.int64)
-        sql = "SELECT DISTINCT start_ms FROM rollups WHERE rollup = {rollup:String} ORDER BY start_ms LIMIT {n:UInt64}"
-        return (await self._run(self._store.select, sql, {"rollup": source, "n": limit}))["start_ms"]
+        sql = (
+            "SELECT DISTINCT start_ms FROM rollups WHERE rollup IN {sources:Array(String)}"
+            " ORDER BY start_ms LIMIT {n:UInt64}"
+        )
+        return (await self._run(self._store.select, sql, {"sources": list(sources), "n": limit}))["start_ms"]
 
     async def touch(self, windows: Sequence[tuple[str, int, int]], *, partition: int, now_ms: int) -> None:
         """Say of windows (rollup, start_ms, end_ms) that rows they are merged from were written."""

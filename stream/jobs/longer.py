@@ -1,7 +1,9 @@
 """Hourly, daily, weekly and monthly rollups: merged in the store soon after their windows end.
 
 What is due is told by the table ``touched``: whoever writes rows of a source says so, in the same write. A window is
-merged again whenever it was touched after its last merge, so late samples and restarts need nothing of their own.
+merged again whenever it was touched after its last merge, so late samples and restarts need nothing of their own. A
+rollup that was added to the configuration lately does not hold what came before: older windows go on being merged from
+another.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ from log.base import Log
 from schemas.rollup import Rollup, encode_rollup, encode_series
 from schemas.series import Series, partition_of
 from schemas.topics import ROLLUPS
+from store.complete import complete_since
 from store.longer import CLOCK_SKEW_MS, Due, LongerTable
 from store.repository import Repository
 from stream.rollup.message import whole_windows
 from stream.window.calendar import LongWindow
+from stream.window.spec import in_memory
 
 SETTLE_MS = 2_000  # a window that is being filled by a history waits until no source was written for so long
 
@@ -49,26 +53,39 @@ class LongerRollups:
         self._log, self._repository, self._partitions = log, repository, partitions
         self._lateness_ms, self._now_ms = lateness_ms, now_ms
         self._table = LongerTable(repository)
-        self._history_known = False
+        self._since: dict[str, int] | None = None  # from when on each source holds all samples
         self.merged = 0
 
     async def run(self) -> None:
         """Merge all that is due, short windows before the longer ones that are merged from them."""
-        if not self._history_known:
+        if self._since is None:
+            held = {source for window in self._windows.values() for source in window.sources if in_memory(source)}
+            names = sorted(source.name for source in held)
+            self._since = await self._repository.thread.run(
+                complete_since, self._repository.store, names, self._now_ms()
+            )
             for window in self._windows.values():
-                starts = await self._table.touch_history(window.spec.name, window.source.name)
+                starts = await self._table.touch_history(window.spec.name, [one.name for one in window.sources])
                 await self._touch(window.source.name, starts)
-            self._history_known = True
         while due := await self._table.due(self._now_ms() - self._lateness_ms, settle_ms=SETTLE_MS):
             # Longer ones wait until they are asked for again: their source was touched just now.
-            await self._merge([one for one in due if (one.rollup, one.before) == (due[0].rollup, due[0].before)])
+            first = (due[0].rollup, due[0].before, self._source(due[0]))
+            await self._merge([one for one in due if (one.rollup, one.before, self._source(one)) == first], first[2])
 
-    async def _merge(self, due: list[Due]) -> None:
-        window, began_ms = self._windows.get(due[0].rollup), self._now_ms()
+    def _source(self, due: Due) -> str | None:
+        """Return the longest source that holds all of a window, or else the one that holds the most; None: unknown."""
+        window, since = self._windows.get(due.rollup), self._since or {}
         if window is None:  # taken out of the configuration
+            return None
+        names = [source.name for source in window.sources]
+        return min(names, key=lambda name: max(0, since.get(name, 0) - due.start_ms))
+
+    async def _merge(self, due: list[Due], source: str | None) -> None:
+        began_ms = self._now_ms()
+        if source is None:
             await self._table.done(due, began_ms + CLOCK_SKEW_MS)
             return
-        await self._table.merge(due, window.source.name, began_ms)
+        await self._table.merge(due, source, began_ms)
         self.merged += len(due)
         await self._touch(due[0].rollup, np.array([one.start_ms for one in due]))
         await self._publish(await self._table.read(due))

@@ -18,11 +18,19 @@ _MONDAY = date(1970, 1, 5).toordinal()
 
 
 class LongWindow(NamedTuple):
-    """A definition whose windows are merged, in the store, from those of a shorter tumbling one."""
+    """A definition whose windows are merged, in the store, from those of a shorter tumbling one.
+
+    sources : the rollups that would do, longest first.
+    """
 
     spec: WindowSpec
-    source: WindowSpec
+    sources: tuple[WindowSpec, ...]
     zone: ZoneInfo
+
+    @property
+    def source(self) -> WindowSpec:
+        """The one with the fewest rows."""
+        return self.sources[0]
 
     def holding(self, at_ms: int) -> list[tuple[int, int]]:
         """Return [start_ms, end_ms) of every window that holds an instant, latest start first."""
@@ -53,7 +61,7 @@ def long_windows(rollups: Sequence[str], timezone: str) -> list[LongWindow]:
                 f"cannot build rollup {spec.name!r}: it is merged from a shorter tumbling one whose edges it shares in"
                 f" {timezone}, and there is none; add one such as 5m to windows.rollups"
             )
-        out.append(LongWindow(spec, max(sources, key=lambda s: s.size_ms), zone))
+        out.append(LongWindow(spec, tuple(sorted(sources, key=lambda s: -s.size_ms)), zone))
     return out
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from schemas.series import make_series
 from store.chdb import ChdbStore
+from store.complete import complete_since
 from store.longer import LongerTable
 from store.repository import Repository
 from stream.jobs.longer import LongerRollups, touched_by
@@ -144,6 +145,63 @@ async def test_a_rollup_added_to_the_configuration_is_made_of_what_is_stored(rep
     )
     await settle(job, clock)
     await compare(repository, ids, times, values)
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["added", "added and sources gone"])
+async def test_a_source_added_later_takes_nothing_from_windows_that_began_before(repository, gone):
+    """Half a day is in 5m; then 10m is configured too, and a late sample comes to the first hours."""
+    rng, clock = np.random.default_rng(6), [BEGIN + 400 * 24 * HOUR]
+
+    def job(rollups):
+        windows = long_windows(rollups, "Europe/Berlin")
+        return windows, LongerRollups(
+            windows, log=Unread(), repository=repository, partitions=1, lateness_ms=5000, now_ms=lambda: clock[0]
+        )
+
+    async def store(name, every, version, windows):
+        size_ms = 300_000 if name == "5m" else 600_000
+        made = rollup(name, every[1] // size_ms * size_ms, None, *every, version)
+        made.end_ms = made.start_ms + size_ms
+        checkpoint = {"topic": "samples", "partition": 0, "resume_offset": 0, "floor_ms": 0, "watermark_ms": 0}
+        await repository.write([made], SERIES, [], checkpoint | {"version": version})
+        touched = sorted(touched_by(windows, name, made.start_ms))
+        await LongerTable(repository).touch(touched, partition=0, now_ms=clock[0])
+
+    first = samples(rng, 800, 1)
+    windows, before = job(["5m", "1h", "1d"])
+    await before.run()  # a folder that is new
+    await store("5m", first, 1, windows)
+    await settle(before, clock)
+    windows, after = job(["5m", "10m", "1h", "1d"])
+    assert windows[0].source.name == "10m"
+    if gone:
+        await repository.thread.run(
+            repository.store.execute, "ALTER TABLE rollups DELETE WHERE rollup = '5m' SETTINGS mutations_sync = 2"
+        )
+    late = (first[0][:1], np.array([BEGIN + 7]), np.array([1.5]))
+    slot = first[1] < BEGIN + 300_000
+    if not gone:
+        await store("5m", tuple(np.append(a[slot], b) for a, b in zip(first, late, strict=True)), 2, [])
+    await store("10m", late, 2, windows)  # it knows of nothing else
+    await settle(after, clock)
+    every = first if gone else tuple(np.append(a, b) for a, b in zip(first, late, strict=True))
+    for name, hours in (("1h", 1), ("1d", 24)):
+        for series in SERIES:
+            inside = (every[0] == series.series_id) & (every[1] < BEGIN + hours * HOUR)
+            got = await repository.rollup_rows(name, np.array([series.series_id], np.uint64), np.array([BEGIN]))
+            assert got["count"].tolist() == [inside.sum()], (name, series.metric)
+    assert set(await repository.thread.run(complete_since, repository.store, ["5m", "10m"], 0)) == {"5m", "10m"}
+
+
+async def test_what_was_left_out_of_the_configuration_is_new_when_it_comes_back(repository):
+    run, store = repository.thread.run, repository.store
+    assert await run(complete_since, store, ["5m", "1m"], 1) == {"5m": 0, "1m": 0}
+    one = (np.array([SERIES[0].series_id], np.uint64), np.array([BEGIN + 61_000]), np.array([2.0]))
+    await write(repository, *one, version=1, now_ms=1)
+    assert await run(complete_since, store, ["5m"], 2) == {"5m": 0}
+    back = await run(complete_since, store, ["5m", "1m"], 3)
+    assert back["5m"] == 0 and BEGIN < back["1m"] < BEGIN + 3 * 24 * HOUR
+    assert await run(complete_since, store, ["5m", "1m"], 4) == back
 
 
 async def test_retention_follows_the_configuration_and_spares_what_was_written_just_now(repository):

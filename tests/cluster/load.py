@@ -41,6 +41,10 @@ class Load:
             thread.join(120)
             assert not thread.is_alive(), "a request was not acknowledged within two minutes of quiet"
 
+    def latest_s(self) -> float:
+        """Return how old a sample was at most when it was acknowledged, seconds."""
+        return max(one["acknowledged_ms"] - one["timestamp"] for one in self.acknowledged) / 1000
+
     def samples(self, entities: list[str], from_ms: int, to_ms: int, rng: random.Random) -> list[dict[str, Any]]:
         return [
             {

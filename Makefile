@@ -9,7 +9,7 @@ run: $(VENV)/.run ui/node_modules/.done
 	$(BIN)/foreshock up $(ARGS)
 
 test: $(VENV)/.dev ui/node_modules/.done
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

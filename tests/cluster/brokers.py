@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import os
 import random
 import shutil
@@ -44,9 +45,12 @@ def kafka_classpath() -> str:
     if folder := os.environ.get("FORESHOCK_TEST_KAFKA_LIBS"):
         return f"{folder}/*"
     libs = HERE / "kafka" / "target" / "libs"
-    if not libs.is_dir() or not any(libs.iterdir()):
-        command = [tool("mvn"), "-q", "-B", "-f", str(HERE / "kafka" / "pom.xml"), "dependency:copy-dependencies"]
-        subprocess.run([*command, f"-DoutputDirectory={libs}"], check=True, timeout=600)
+    libs.parent.mkdir(parents=True, exist_ok=True)
+    with (libs.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run beside each other
+        if not libs.is_dir() or not any(libs.iterdir()):
+            command = [tool("mvn"), "-q", "-B", "-f", str(HERE / "kafka" / "pom.xml"), "dependency:copy-dependencies"]
+            subprocess.run([*command, f"-DoutputDirectory={libs}"], check=True, timeout=600)
     return f"{libs}/*"
 
 

@@ -14,15 +14,16 @@ import { advance, onView, view } from './view.js';
 const DRAW_MS = 1000; // the eye needs no more, and a hundred charts cost a hundred redraws
 const MARKS_MS = 30_000;
 const LATE_MS = 2000; // corrections come in crowds
+const EMPTY_MS = 3000; // until an entity without series is asked for again
 const EARLIER_MS = 60_000; // kept of a live line before what is shown
 
 export class Board {
   /**
-   * @param {{strip: HTMLElement, charts: HTMLElement, say: (text: string, retry?: () => void) => void, onShown: () => void,
+   * @param {{strip: HTMLElement, charts: HTMLElement, say: (text: string, retry?: () => void) => void, onShown: () => void, onSeries: () => void,
    *   onIncident: (incident: object) => void, onAlert: (alert: object) => void}} parts
    */
-  constructor({ strip, charts: box, say, onShown, onIncident, onAlert }) {
-    Object.assign(this, { box, say, onShown });
+  constructor({ strip, charts: box, say, onShown, onSeries, onIncident, onAlert }) {
+    Object.assign(this, { box, say, onShown, onSeries });
     /** What charts show: the view, and ahead of it where a forecast is. */
     this.screen = { from: view.from, to: view.to };
     this.marks = noMarks();
@@ -57,17 +58,28 @@ export class Board {
     this.marks.flags = [];
     for (const line of this.strip.chart.lines.values()) line.trim(Infinity);
     this.build();
+    this.again();
     await this.load();
+  }
+
+  /** An entity may be looked at before its first series are known. */
+  again() {
+    clearTimeout(this.timers.empty);
+    if (!this.series.metrics.size) this.timers.empty = setTimeout(() => this.rescan(), EMPTY_MS);
   }
 
   /** Look again which series there are; charts that stay keep their lines. */
   async rescan() {
     const { entity } = this.series;
     const found = await get('series', { entity }).catch(() => null);
-    if (!found || entity !== this.series.entity) return;
-    this.series = new SeriesOf(entity, found);
-    this.build();
-    this.need([...this.charts.values()].filter((chart) => chart.visible));
+    if (entity !== this.series.entity) return;
+    if (found?.length) {
+      this.series = new SeriesOf(entity, found);
+      this.build();
+      this.onSeries();
+      this.need([...this.charts.values()].filter((chart) => chart.visible));
+    }
+    this.again();
   }
 
   /** @returns {string[]} the metrics that are shown */

@@ -33,8 +33,15 @@ export class Feed {
     } else if (message.type === 'samples') {
       if (board.raw()) for (const [key, ms, value] of message.points) this.sample(key, ms, value);
     } else if (message.type === 'rollup') {
+      this.meet(Object.keys(message.metrics));
       this.rollup(message);
     }
+  }
+
+  /** A series never heard of, whatever windows are shown: an entity may be looked at before it has any. */
+  meet(keys) {
+    if (this.rescanning || keys.every((key) => this.board.series.keys.has(key))) return;
+    this.rescanning = setTimeout(() => { this.rescanning = 0; this.board.rescan(); }, RESCAN_MS);
   }
 
   within(ms) {
@@ -42,12 +49,8 @@ export class Feed {
   }
 
   chartOf(key) {
-    const metric = this.board.series.metricOf(key);
-    const chart = this.board.charts.get(metric);
-    if (!this.board.series.keys.has(key) && !this.rescanning) {
-      this.rescanning = setTimeout(() => { this.rescanning = 0; this.board.rescan(); }, RESCAN_MS);
-    }
-    return chart;
+    this.meet([key]);
+    return this.board.charts.get(this.board.series.metricOf(key));
   }
 
   sample(key, ms, value) {

@@ -34,6 +34,7 @@ const board = new Board({
   charts: $('charts'),
   say: (text, retry) => notice.say(text, retry),
   onShown: () => timebar.shown(),
+  onSeries: () => sidebar.listMetrics(),
   onIncident: (incident) => editIncident(incident, () => board.readMarks(), incident.end ? 'title' : 'resolution'),
   onAlert: (alert) => pin(alert.start),
 });

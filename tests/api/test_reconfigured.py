@@ -43,6 +43,7 @@ def test_a_folder_follows_the_configuration_it_is_started_with(tmp_path):
         for rollup in ("10s", "1m", "5m"):
             holds(rollup, old)
         stop(process)
+        time.sleep(6)  # a row is kept for five seconds from when it was written
         process, url = started(AFTER)
         holds("1m", old)
         holds("1h", old)  # merged from what is stored

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 import faust
 
@@ -71,6 +72,7 @@ class StreamWorker:
         self._retired: Counter[str] = Counter()
         self._retired_close_seconds = 0.0
         self._kept: Kept[Worker] = Kept()
+        self._gone: WeakSet[Worker] = WeakSet()  # whose partitions went to others without their being saved
         self._moves = 0  # how often partitions were taken from us
         self._saving: set[asyncio.Task] = set()
         self._busy: set[str] = set()  # topics whose agent works on records, or waits for the store
@@ -128,6 +130,9 @@ class StreamWorker:
                         # Shielded: a stop in the middle would leave windows closed that are not handed on yet.
                         await asyncio.shield(self._take_in(worker, fetch.records))
                 except Exception as error:
+                    if worker in self._gone:  # its partition went to another worker in the middle of it
+                        logger.warning("agent %s: %s; the partition is another worker's by now", name, error)
+                        continue
                     # Faust would acknowledge the records and go on: stop instead, the checkpoint knows where to resume.
                     logger.exception("agent %s cannot take in a fetch of records", name)
                     self.why = f"agent {name}: {error}"
@@ -230,6 +235,7 @@ class StreamWorker:
 
     def _drop(self, worker: Worker) -> None:
         """Keep what a partition's worker counted, as counters never go back, and let go of the rest."""
+        self._gone.add(worker)
         self._retired.update(worker.counters)
         self._retired_close_seconds += getattr(worker, "close_seconds", 0.0)
         worker.abandon()

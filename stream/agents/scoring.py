@@ -8,6 +8,7 @@ snapshot and the crash are made again with the same ids.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -40,6 +41,10 @@ logger = logging.getLogger("foreshock.models")
 
 ENTRIES_A_ROW, BYTES_A_ROW = 500, 16 << 20
 UNSAVED_MAX = 50_000  # verdicts
+
+
+class _Abandoned(Exception):
+    """The partition went to another worker in the middle of something: nothing more may be done for it."""
 
 
 class PartitionScorer:
@@ -107,7 +112,15 @@ class PartitionScorer:
                         engine.feedback(said)
 
     async def _in_thread(self, call: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+        self._ours()
+        result = await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+        self._ours()
+        return result
+
+    def _ours(self) -> None:
+        """Raise _Abandoned where the partition is another's: before what is written, and after what took its time."""
+        if self._abandoned:
+            raise _Abandoned
 
     async def process(self, records: list[Record]) -> None:
         """Score a fetch of records; no more than UNSAVED_MAX verdicts wait for a store that is away."""
@@ -116,7 +129,8 @@ class PartitionScorer:
             self._room.clear()
             await self._room.wait()
         if not self._closed:
-            await self._process(records)
+            with contextlib.suppress(_Abandoned):
+                await self._process(records)
 
     async def _process(self, records: list[Record]) -> None:
         async with self._lock:
@@ -157,9 +171,12 @@ class PartitionScorer:
 
     async def tick(self) -> None:
         """Once a second: write verdicts; learn anew when labels changed; now and then a snapshot."""
+        with contextlib.suppress(_Abandoned):
+            await self._tick()
+
+    async def _tick(self) -> None:
         async with self._lock:
-            if self._abandoned:
-                return
+            self._ours()
             await self._take_incidents()
             for name, engine in self.engines.items():
                 if await self._in_thread(engine.refresh):
@@ -191,6 +208,7 @@ class PartitionScorer:
             cards += await self._in_thread(self.engines[name].model_cards)
         self._stale_cards.clear()
         if cards:
+            self._ours()
             await self._models.save_cards(self.partition, self._now_ms(), cards)
 
     async def _snapshot(self) -> None:
@@ -202,10 +220,12 @@ class PartitionScorer:
             for part in _pieces(entries):
                 body = bytes(cramjam.zstd.compress(pack(pack_entries(part))))
                 now_ms = self._now_ms()
+                self._ours()
                 await self._models.save_windows(self.partition, name, stored.lineage, part[0].number, now_ms, body)
             kept = engine.ring.entries[0].number if engine.ring.entries else engine.ring.next_number
             stored.saved(kept, engine.ring.next_number)
             body = bytes(cramjam.zstd.compress(pack(engine.state() | {"stored": stored.parts})))
+            self._ours()
             await self._models.save_state(self.partition, name, self._seen[name], self._now_ms(), body)
         self._needed = {name: self._seen[name] for name in self._seen if self._seen[name] > 0}
         self._changed.clear()
@@ -218,8 +238,9 @@ class PartitionScorer:
     async def save(self) -> None:
         """Write everything."""
         await self.tick()
-        async with self._lock:
-            if not self._abandoned:
+        with contextlib.suppress(_Abandoned):
+            async with self._lock:
+                self._ours()
                 await self._write_verdicts()  # of what was scored since: the snapshot stands for it
                 await self._save_cards()
                 await self._snapshot()

@@ -109,3 +109,32 @@ async def test_verdicts_whose_write_is_cut_off_are_written_by_the_next(scorer, m
     await following.process(made[await following.open() :])
     await following.close()
     assert await stored(following) == WINDOWS * len(SERIES)
+
+
+async def test_an_owner_that_lost_its_partition_in_the_middle_of_a_fetch_says_and_writes_nothing_more(
+    scorer, parts, monkeypatch
+):
+    one, following = scorer
+    log, _ = parts
+    made, append = list(records()), log.append
+    said = []
+
+    async def lost_after(topic, *rest):
+        at = await append(topic, *rest)
+        if topic == VERDICTS:
+            said.append(at)
+            if len(said) == 5:
+                one.abandon()
+        return at
+
+    monkeypatch.setattr(log, "append", lost_after)
+    await one.process(made[:40])
+    assert len(said) == 5 and one.offset == 0
+    await one.process(made[40:])
+    await one.tick()
+    await one.save()
+    assert len(said) == 5 and await stored(one) == 0
+    monkeypatch.setattr(log, "append", append)
+    await following.process(made[await following.open() :])
+    await following.close()
+    assert await stored(following) == WINDOWS * len(SERIES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import numpy as np
 from log.base import Record
 from schemas.batch import columns, decode_batch
 from schemas.errors import DataError
+from schemas.patterns import fits
 from schemas.rollup import RollupMessage, decode_rollup, series_of
 from schemas.series import Series
 from schemas.topics import ALERTS, ROLLUPS, SAMPLES, VERDICTS
@@ -75,7 +75,7 @@ def filter_key(subscribe: Any) -> tuple[tuple[str, ...], ...]:
 
 
 def _fits(text: str, patterns: tuple[str, ...]) -> bool:
-    return any(text == p or fnmatchcase(text, p.replace("[", "[[]")) for p in patterns)
+    return any(text == p or fits(text, p) for p in patterns)
 
 
 class LiveMessage:

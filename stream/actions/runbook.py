@@ -5,9 +5,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
+from schemas.patterns import fits
 from schemas.verdict import Action, Contribution
 
 DIRECTIONS = ("up", "down", "any")
@@ -71,7 +71,7 @@ def recommended(rules: Sequence[Rule], entity: str, contributions: Sequence[Cont
     total = sum(c.weight for c in evidence)
     out = []
     for rule in rules:
-        if not any(_fits(entity, pattern) for pattern in rule.entities):
+        if not any(fits(entity, pattern) for pattern in rule.entities):
             continue
         found = [[c for c in evidence if _shows(c, sign)] for sign in rule.signs]
         if all(found):
@@ -84,7 +84,7 @@ def recommended(rules: Sequence[Rule], entity: str, contributions: Sequence[Cont
 
 def _shows(contribution: Contribution, sign: Sign) -> bool:
     name = contribution.metric
-    if not (_fits(name, sign.metric) or _fits(name.partition("{")[0], sign.metric)):
+    if not (fits(name, sign.metric) or fits(name.partition("{")[0], sign.metric)):
         return False
     return sign.direction in ("any", _direction(contribution))
 
@@ -101,7 +101,3 @@ def _word(contribution: Contribution) -> str:
     if direction == "any":
         return "stands out"
     return f"is {direction}: {contribution.value:.4g}, usually {contribution.expected:.4g}"
-
-
-def _fits(text: str, pattern: str) -> bool:
-    return fnmatchcase(text, pattern.replace("[", "[[]"))

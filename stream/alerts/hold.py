@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from schemas.alert import Alert, Silence
+from schemas.patterns import fits
 from stream.alerts.settings import AlertSettings, Maintenance
 
 
@@ -18,7 +18,7 @@ def held(
 ) -> Alert:
     """Return the alert with what holds it back now. ``firing`` : the entities of every alert that fires."""
     causes = settings.depends.get(alert.entity, ())
-    cause = next((e for e in sorted(firing) if e != alert.entity and any(_fits(e, c) for c in causes)), "")
+    cause = next((e for e in sorted(firing) if e != alert.entity and any(fits(e, c) for c in causes)), "")
     return msgspec.structs.replace(
         alert,
         silenced_by=[silence.id for silence in silences if silence.holds(alert.labels, now_ms)],
@@ -34,12 +34,8 @@ def held_by(alert: Alert) -> str:
     return ", ".join(said + ([f"its cause {alert.inhibited_by} fires"] if alert.inhibited_by else []))
 
 
-def _fits(text: str, pattern: str) -> bool:
-    return fnmatchcase(text, pattern.replace("[", "[[]"))
-
-
 def _maintained(window: Maintenance, entity: str, timezone: str, now_ms: int) -> bool:
-    if not any(_fits(entity, pattern) for pattern in window.entities):
+    if not any(fits(entity, pattern) for pattern in window.entities):
         return False
     if not window.days:
         return window.from_ms <= now_ms < window.to_ms

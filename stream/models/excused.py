@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 
 import numpy as np
 
+from schemas.patterns import fits
 from stream.models.labels import Labels
 from stream.models.threshold import HOLD_MS
 
@@ -19,7 +19,7 @@ class Excused:
     """
 
     def __init__(self, depends: Mapping[str, tuple[str, ...]]) -> None:
-        self._causes = {e: [cause.replace("[", "[[]") for cause in causes] for e, causes in depends.items()}
+        self._causes = depends
 
     def of(self, labels: Labels, entities: list[str], start_ms: int, end_ms: int) -> np.ndarray:
         """Return bool[n], of a window whose incidents are known."""
@@ -29,5 +29,5 @@ class Excused:
         return np.array([e in failed or self._has(self._causes.get(e, ()), failed - {e}) for e in entities], bool)
 
     @staticmethod
-    def _has(causes: list[str] | tuple[str, ...], failed: set[str]) -> bool:
-        return any(fnmatchcase(entity, cause) for cause in causes for entity in failed)
+    def _has(causes: tuple[str, ...], failed: set[str]) -> bool:
+        return any(fits(entity, cause) for cause in causes for entity in failed)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
+
+from schemas.patterns import fits
 
 REST = ""  # those that no pattern matches
 
@@ -24,7 +25,7 @@ class Groups:
                 raise ValueError(f"group {name!r}: want a name of letters, digits, - and _")
             if not isinstance(given, (list, tuple)) or not given or not all(isinstance(p, str) and p for p in given):
                 raise ValueError(f'group {name!r}: want a list of entity names, * allowed, such as ["db-*"]')
-            self._patterns[name] = tuple(p.replace("[", "[[]") for p in given)
+            self._patterns[name] = tuple(given)
         self._known: dict[str, str] = {}
 
     def __bool__(self) -> bool:
@@ -33,8 +34,8 @@ class Groups:
     def of(self, entity: str) -> str:
         group = self._known.get(entity)
         if group is None:
-            fits = (n for n, ps in self._patterns.items() if any(fnmatchcase(entity, p) for p in ps))
-            group = self._known[entity] = next(fits, REST)
+            found = (n for n, ps in self._patterns.items() if any(fits(entity, p) for p in ps))
+            group = self._known[entity] = next(found, REST)
         return group
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from stream.models.base import Learned, wide
+from stream.models.sampling import uniform_of
 
 NORMAL, FAR, NEAR, UNDER_WAY = range(4)
 SIZES = (512, 128, 384, 160)
@@ -77,13 +78,7 @@ class Reservoir:
 
 
 def _uniform(number: np.ndarray) -> np.ndarray:
-    """Return float64[n] in (0, 1), of each window's number and the row in it alone (SplitMix64)."""
+    """Return float64[n] in (0, 1), of each window's number and the row in it alone."""
     first = np.flatnonzero(np.diff(number, prepend=number[:1] - 1))
     row = np.arange(len(number)) - np.repeat(first, np.diff(np.append(first, len(number))))
-    z = (number.astype(np.uint64) << np.uint64(20)) + row.astype(np.uint64) + np.uint64(1)
-    with np.errstate(over="ignore"):
-        z = z * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-    return ((z >> np.uint64(11)).astype(float) + 0.5) / (1 << 53)
+    return uniform_of((number.astype(np.uint64) << np.uint64(20)) + row.astype(np.uint64))

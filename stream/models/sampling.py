@@ -43,10 +43,17 @@ def chances(worth: np.ndarray, share: float) -> np.ndarray:
 
 
 def uniform(number: int, rows: np.ndarray) -> np.ndarray:
-    """Return float64[n] in (0, 1), of a window's number and each entity's alone (SplitMix64): no state to keep."""
+    """Return float64[n] in (0, 1), of a window's number and each entity's alone: no state to keep."""
     with np.errstate(over="ignore"):
-        z = np.full(len(rows), number, np.uint64) * np.uint64(0xD1342543DE82EF95) + rows.astype(np.uint64)
-        z = (z + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        return uniform_of(
+            np.full(len(rows), number, np.uint64) * np.uint64(0xD1342543DE82EF95) + rows.astype(np.uint64)
+        )
+
+
+def uniform_of(keys: np.ndarray) -> np.ndarray:
+    """Return float64[n] in (0, 1), of keys uint64[n] that are all different (SplitMix64: Steele, Lea, Flood 2014)."""
+    with np.errstate(over="ignore"):
+        z = (keys + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         z = z ^ (z >> np.uint64(31))

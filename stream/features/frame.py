@@ -61,14 +61,9 @@ def frames_from_message(message: RollupMessage) -> list[Frame]:
     """
     starts, ends = np.frombuffer(message.starts, "<i8"), np.frombuffer(message.ends, "<i8")
     rows = np.frombuffer(message.rows, "<i8")
-    rate = np.frombuffer(message.columns["rate"], "<f8")
-    counter = np.isfinite(rate)
-    places = _places(bytes(message.definitions))
-    event = places.event[rows]
-    values = np.where(counter, rate, np.frombuffer(message.columns["mean"], "<f8"))
-    values = np.where(event, np.frombuffer(message.count, "<u8"), values)
-    values = np.where(np.isfinite(values), values, np.nan)
-    entities, metrics, entity_of, metric_of, _ = places
+    entities, metrics, entity_of, metric_of, event = _places(bytes(message.definitions))
+    mean, rate = (np.frombuffer(message.columns[stat], "<f8") for stat in ("mean", "rate"))
+    values = _level(mean, rate, np.frombuffer(message.count, "<u8"), event[rows])
     heads = np.flatnonzero(np.diff(starts, prepend=starts[0] - 1)) if len(starts) else np.zeros(0, int)
     frames = []
     for head, tail in zip(heads.tolist(), [*heads[1:].tolist(), len(starts)], strict=True):
@@ -91,6 +86,12 @@ def frames_from_message(message: RollupMessage) -> list[Frame]:
     return frames
 
 
+def _level(mean: np.ndarray, rate: np.ndarray, count: np.ndarray, event: np.ndarray) -> np.ndarray:
+    """Return float64[n], what ``Frame`` calls the mean; rate : NaN where it is no counter; event : bool[n]."""
+    values = np.where(event, count, np.where(np.isfinite(rate), rate, mean))
+    return np.where(np.isfinite(values), values, np.nan)
+
+
 def frames_from_rows(rollup: str, rows: Mapping[str, np.ndarray], series: Mapping[int, Series]) -> list[Frame]:
     """Return a frame a window, by rising start, of stored rows; those of series that are not given are left out.
 
@@ -109,8 +110,7 @@ def frames_from_rows(rollup: str, rows: Mapping[str, np.ndarray], series: Mappin
     event = np.array([there[ids[i]].kind == "event" for i in kept.tolist()], bool)
     count, total, size_s = (np.asarray(rows[name], float)[kept] for name in ("count", "sum", "size_s"))
     rate = np.asarray(rows["increase"], float)[kept] / size_s
-    values = np.where(event, count, np.where(np.isfinite(rate), rate, total / count))
-    values = np.where(np.isfinite(values), values, np.nan)
+    values = _level(total / count, rate, count, event)
     start_ms, size_ms = np.asarray(rows["start_ms"])[kept], size_s * 1000
     frames = []
     for start in np.unique(start_ms).tolist():

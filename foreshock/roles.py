@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import uvicorn
@@ -182,6 +183,10 @@ class Process:
         self._store: MeasuredStore | None = None
         self._repository: Repository | None = None
 
+    @cached_property
+    def _stream_settings(self) -> StreamSettings:
+        return stream_settings(self._settings)
+
     async def run(self) -> None:
         """Print ``ready …`` once everything answers. Raises ForeshockError, and RuntimeError for a bug of ours."""
         listener = self._listener() if API in self._roles else None
@@ -251,7 +256,7 @@ class Process:
             kafka=self._settings.broker.kafka,
             log=log,
             repository=repository,
-            settings=stream_settings(self._settings),
+            settings=self._stream_settings,
             now_ms=now_ms,
             datadir=str(self._data / "faust"),
             agents=frozenset(agents),
@@ -283,11 +288,11 @@ class Process:
             log=log,
             settings=api_settings(self._settings),
             now_ms=now_ms,
-            period_of=stream_settings(self._settings).periods.name,
+            period_of=self._stream_settings.periods.name,
             telemetry=self._telemetry,
             not_ready=self._not_ready,
             live=live,
-            rehearse=Rehearsals(repository, stream_settings(self._settings)).begin,
+            rehearse=Rehearsals(repository, self._stream_settings).begin,
         )
         server = _Server(
             uvicorn.Config(

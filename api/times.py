@@ -52,6 +52,16 @@ def interval_ms(query: QueryParams, now_ms: int, default_from: str) -> tuple[int
     return from_ms, to_ms
 
 
+def length_ms(text: str) -> int | None:
+    """Return a length of time such as 30m, 6h or 7d in ms; None for anything else.
+
+    >>> length_ms("30m")
+    1800000
+    """
+    found = re.fullmatch(r"([1-9]\d{0,3})([mhd])", text, re.ASCII)
+    return int(found[1]) * _UNITS_MS[found[2]] if found else None
+
+
 def _of_text(text: str, now_ms: int) -> int | None:
     if text == "now":
         return now_ms

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -13,13 +12,13 @@ from starlette.responses import Response
 
 from api.context import Context, json_response
 from api.forecasting import COVERAGE, DAY_MS, forecast
+from api.times import length_ms
 from schemas.errors import DataError
 from store.ranges import STATS
 
 POINTS_MAX = 400
 PAST_POINTS_MAX = 30_000
 PAST_MS_MAX = 42 * DAY_MS
-_UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": DAY_MS}
 
 
 class ForecastRoutes:
@@ -28,13 +27,12 @@ class ForecastRoutes:
 
     async def forecast(self, request: Request) -> Response:
         query, settings, now = request.query_params, self._context.settings, self._context.now_ms()
-        found = re.fullmatch(r"([1-9]\d{0,3})([mhd])", query.get("horizon", "6h"))
+        horizon_ms = length_ms(query.get("horizon", "6h"))
         stat = query.get("stat", "mean")
-        if not found or stat not in STATS:
+        if horizon_ms is None or stat not in STATS:
             raise DataError(
                 f"cannot use horizon={query.get('horizon', '')[:20]!r}, stat={stat[:20]!r}: want 30m, 6h, 7d"
             )
-        horizon_ms = int(found[1]) * _UNITS_MS[found[2]]
         series = self._context.repository.select_series([query.get("entity", "")], [query.get("metric", "")])
         if not series:
             raise HTTPException(404, "cannot find this series: want entity and metric as GET /api/v1/series gives them")

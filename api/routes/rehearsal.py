@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -12,11 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from api.context import Context
-from api.times import time_ms
+from api.times import length_ms, time_ms
 from schemas.errors import DataError
 from schemas.verdict import Verdict
-
-_UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class RehearsalRoutes:
@@ -27,8 +24,8 @@ class RehearsalRoutes:
 
     async def rehearsal(self, request: Request) -> Response:
         query, now_ms = request.query_params, self._context.now_ms()
-        warm_up = re.fullmatch(r"([1-9]\d{0,3})([mhd])", query.get("warmup", "1d"), re.ASCII)
-        if warm_up is None:
+        warm_up_ms = length_ms(query.get("warmup", "1d"))
+        if warm_up_ms is None:
             raise DataError(f"cannot use warmup={query['warmup'][:20]!r}: want 30m, 6h or 7d")
         model, rollup, period = query.get("model", ""), query.get("rollup", ""), query.get("period", "")
         if model and (rollup or period):
@@ -36,7 +33,6 @@ class RehearsalRoutes:
         if model and not any(card["id"] == model for card in await self._context.models.cards()):
             raise HTTPException(404, "cannot find this model: want an id that GET /api/v1/models gives")
         span_ms = time_ms(query.get("from", "-1h"), now_ms), time_ms(query.get("to", "now"), now_ms)
-        warm_up_ms = int(warm_up[1]) * _UNITS_MS[warm_up[2]]
         if self._one.locked():
             raise HTTPException(429, "a rehearsal is under way: try again when it is over", {"Retry-After": "5"})
         try:

@@ -3,6 +3,7 @@
 import { get, remove } from './api.js';
 import { brief } from './brief.js';
 import { button, grid, make } from './dom.js';
+import { isHeld } from './risk.js';
 import { makeSilence } from './silence.js';
 import { full, length } from './time.js';
 
@@ -54,8 +55,7 @@ function stateOf(one) {
 }
 
 function told(one) {
-  const held = one.silenced_by.length || one.inhibited_by || one.maintenance;
-  if (!one.deliveries.length) return make('span', { className: 'quiet', textContent: held ? 'nobody: it is held back' : 'nobody: no target is set (alerts.targets), or not yet' });
+  if (!one.deliveries.length) return make('span', { className: 'quiet', textContent: isHeld(one) ? 'nobody: it is held back' : 'nobody: no target is set (alerts.targets), or not yet' });
   const words = { delivered: '✓ told', waiting: '… trying', refused: '✗ refused', given_up: '✗ given up', silenced: '— held back until it was over' };
   const items = one.deliveries.slice(0, ATTEMPTS_SHOWN).map((d) => make('li', {
     textContent: `${d.target}: ${words[d.state]} at ${full(d.updated)}, ${d.attempts} ${d.attempts === 1 ? 'attempt' : 'attempts'}${d.error ? `: ${d.error.slice(0, 120)}` : ''}${d.next ? `; again ${full(d.next)}` : ''}`,

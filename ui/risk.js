@@ -70,7 +70,7 @@ export class Risk {
   alert(message) {
     const alerts = this.all.get(message.entity)?.alerts;
     if (message.state !== 'firing') alerts?.delete(message.fingerprint);
-    else alerts?.set(message.fingerprint, message.silenced_by?.length || message.inhibited_by || message.maintenance ? 'held' : 'firing');
+    else alerts?.set(message.fingerprint, isHeld(message) ? 'held' : 'firing');
   }
 
   /** @param {(one: Standing) => boolean} [wanted] @returns {Standing[]} the riskiest first */
@@ -92,4 +92,9 @@ export function stateOf(one, now) {
   if (now - one.seen > 300_000) return { text: '○ silent', kind: 'silent' };
   if (one.p >= 0.5) return { text: '▲ likely', kind: 'likely' };
   return { text: '· calm', kind: 'calm' };
+}
+
+/** @param {{silenced_by?: string[], inhibited_by?: string, maintenance?: boolean}} alert @returns {boolean} whether nobody is told of it now */
+export function isHeld(alert) {
+  return Boolean(alert.silenced_by?.length || alert.inhibited_by || alert.maintenance);
 }

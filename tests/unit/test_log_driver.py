@@ -10,7 +10,11 @@ from log.embedded import EmbeddedLog
 from log.fetch import WAITING_BYTES, WAITING_FETCHES, fetch_topic
 
 
-async def run_app(folder, until, positions=None):
+async def agent_on(folder, work, positions=None):
+    """Return (log, app) of an agent that calls ``work(app, fetch)`` for each fetch of two partitions.
+
+    positions : partition → the offset it is read from.
+    """
     log = EmbeddedLog.shared(str(folder / "log"))
     await log.start()
     await log.create_topics({"t": 2})
@@ -28,17 +32,14 @@ async def run_app(folder, until, positions=None):
             return positions.get(partition)
 
         app.foreshock_positions = ask
-    got, enough = [], asyncio.Event()
 
     @app.agent(fetch_topic(app, "t", 2))
     async def read(stream):
         async for fetch in stream:
-            got.extend((r.partition, r.offset, r.value) for r in fetch.records)
-            if len(got) >= until:
-                enough.set()
+            await work(app, fetch)
 
     await app.start()
-    return log, app, got, enough
+    return log, app
 
 
 @pytest.mark.parametrize("positions, expect", [(None, 40), ({0: 15, 1: 0}, 25)])
@@ -49,7 +50,14 @@ async def test_an_agent_receives_every_record_from_its_position(tmp_path, positi
     for number in range(20):
         seeded.append_now("t", 0, b"%d" % number)
     seeded.close()
-    log, app, got, enough = await run_app(tmp_path, expect, positions)
+    got, enough = [], asyncio.Event()
+
+    async def work(app, fetch):
+        got.extend((record.partition, record.offset, record.value) for record in fetch.records)
+        if len(got) >= expect:
+            enough.set()
+
+    log, app = await agent_on(tmp_path, work, positions)
     for number in range(20):
         log.append_now("t", 1, b"%d" % number)
     await asyncio.wait_for(enough.wait(), 20)
@@ -57,29 +65,6 @@ async def test_an_agent_receives_every_record_from_its_position(tmp_path, positi
     await log.stop()
     start = (positions or {}).get(0, 0)
     assert sorted(got) == sorted([(0, n, b"%d" % n) for n in range(start, 20)] + [(1, n, b"%d" % n) for n in range(20)])
-
-
-async def agent_on(folder, work):
-    """Return (log, app) of an agent that calls ``work(app, fetch)`` for each fetch of two partitions."""
-    log = EmbeddedLog.shared(str(folder / "log"))
-    await log.start()
-    await log.create_topics({"t": 2})
-    app = faust.App(
-        "check",
-        broker=f"embedded://{folder / 'log'}",
-        datadir=str(folder / "faust"),
-        web_enabled=False,
-        stream_wait_empty=False,
-        topic_partitions=2,
-    )
-
-    @app.agent(fetch_topic(app, "t", 2))
-    async def read(stream):
-        async for fetch in stream:
-            await work(app, fetch)
-
-    await app.start()
-    return log, app
 
 
 async def test_an_agent_that_does_not_get_on_is_handed_a_bounded_number_of_fetches_and_all_of_them_in_the_end(tmp_path):

@@ -8,11 +8,12 @@ import pytest
 
 from log.base import Record
 from schemas.errors import SinkError
-from schemas.rollup import Rollup, encode_rollup, encode_series
+from schemas.rollup import encode_rollup, encode_series
 from schemas.series import make_series
 from schemas.topics import INCIDENTS, ROLLUPS, VERDICTS
 from stream.agents.scoring import PartitionScorer
 from stream.models.engine import EngineSettings
+from stream.rollup.aggregate import aggregate
 from stream.settings import StreamSettings
 
 MINUTE, WINDOWS = 60_000, 60
@@ -24,34 +25,15 @@ SETTINGS = StreamSettings(
 
 
 def records():
-    n, rng = len(SERIES), np.random.default_rng(3)
+    ids, rng = np.array([one.series_id for one in SERIES], np.uint64), np.random.default_rng(3)
     for i in range(WINDOWS):
-        mean, start = rng.normal(50, 3, n), START + i * MINUTE
-        rollup = Rollup(
-            rollup="1m",
-            start_ms=np.full(n, start),
-            end_ms=np.full(n, start + MINUTE),
-            ids=np.array([s.series_id for s in SERIES], np.uint64),
-            count=np.ones(n, np.uint64),
-            sum=mean,
-            min=mean,
-            max=mean,
-            sumsq=np.zeros(n),
-            first=mean,
-            last=mean,
-            first_ms=np.full(n, start),
-            last_ms=np.full(n, start),
-            increase=np.full(n, np.nan),
-            p50=mean,
-            p95=mean,
-            p99=mean,
-            sketch_offsets=np.zeros(n + 1, np.int64),
-            sketch_keys=np.zeros(0, np.int16),
-            sketch_counts=np.zeros(0, np.uint32),
-            version=i,
+        starts = np.full(len(ids), START + i * MINUTE)
+        values = rng.normal(50, 3, len(ids))
+        rollup = aggregate(
+            "1m", MINUTE, starts, ids, starts, values, counters=np.zeros(len(ids), bool), version=i, late=False
         )
-        value = encode_rollup(rollup, slice(None), np.arange(n), encode_series(SERIES))
-        yield Record(ROLLUPS, 0, i, 0, None, value)
+        names = encode_series(sorted(SERIES, key=lambda one: one.series_id))
+        yield Record(ROLLUPS, 0, i, 0, None, encode_rollup(rollup, slice(None), np.arange(len(ids)), names))
 
 
 @pytest.fixture

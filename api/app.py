@@ -88,4 +88,4 @@ def build_app(context: Context) -> ASGIApp:
     app = Starlette(
         routes=routes, exception_handlers=dict.fromkeys((HTTPException, ForeshockError, Exception), on_error)
     )
-    return Guard(app, context.tokens)
+    return Guard(app, context.tokens, context.settings.hosts)

@@ -17,6 +17,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import problem
+from api.hosts import Hosts
 
 audit = logging.getLogger("foreshock.audit")
 audit.setLevel(logging.INFO)  # whatever else is shown
@@ -110,7 +111,7 @@ class Tokens:
     def of_session(self, value: str) -> Token | None:
         text, _, seal = value.rpartition(":")
         name, _, until = text.rpartition(":")
-        if not until.isdigit() or int(until) < self._now_s():
+        if not (until.isascii() and until.isdigit()) or int(until) < self._now_s():
             return None
         for token in self.tokens:
             if token.name == name and hmac.compare_digest(seal, self._seal(token, text)):
@@ -156,10 +157,13 @@ _ADMIN = "/api/v1/models/"  # which model answers is for those who run the place
 
 
 class Guard:
-    """ASGI middleware: origin, token and scope, security headers. Without tokens everything is open."""
+    """ASGI middleware: name, origin, token and scope, security headers. Without tokens everything is open.
 
-    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
-        self._app, self._tokens = app, tokens
+    hosts : the names that are answered to; None for any.
+    """
+
+    def __init__(self, app: ASGIApp, tokens: Tokens, hosts: Hosts | None = None) -> None:
+        self._app, self._tokens, self._hosts = app, tokens, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -181,8 +185,10 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008, "reason": refusal[1][:120]})
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+        if self._hosts is not None and (why := self._hosts.refusal(headers)):
+            return 403, why
         origin, changes = headers.get("origin"), scope.get("method", "GET") not in _SAFE
-        if origin and (changes or scope["type"] == "websocket") and urlsplit(origin).netloc != headers.get("host"):
+        if origin and (changes or scope["type"] == "websocket") and _site(origin) != headers.get("host"):
             return 403, f"cannot take a request from another site ({origin[:60]!r}): open the page at this address"
         path = scope["path"]
         if not self._tokens.required or path in _OPEN or not path.startswith(_GUARDED):
@@ -199,6 +205,13 @@ class Guard:
             return None
         audit.warning("refused %s %r to %r: it lacks the scope %s", scope.get("method"), path, token.name, need)
         return 403, f"cannot do this with token {token.name!r}: it lacks the scope {need}"
+
+
+def _site(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # no address at all
+        return ""
 
 
 _HEADERS = [

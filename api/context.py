@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import Tokens, token_name
+from api.hosts import Hosts
 from api.ingest.admission import Admission, Limits
 from api.ingest.parsed import Parsed
 from api.ingest.publisher import Publisher
@@ -43,6 +44,7 @@ class ApiSettings:
     entity_labels: tuple[str, ...] = ("host", "instance", "service")
     tokens: tuple[str, ...] = ()
     tokens_file: Path | None = None
+    hosts: Hosts | None = None  # the names that are answered to; None: any
     page: Path | None = None  # the folder of the page
     shown: Sequence[Mapping[str, Any]] = ()  # what GET /api/v1/settings tells, secrets masked
 

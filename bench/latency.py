@@ -92,7 +92,7 @@ def subscribe(port: int) -> None:
 
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(
-            b"GET /api/v1/live HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         first = {"subscribe": {"entities": ["*"], "metrics": ["*"], "rollups": [ROLLUP], "types": ["rollup"]}}

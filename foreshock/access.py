@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from api.auth import parse_token, read_tokens
+from api.hosts import Hosts
 from foreshock.settings import Auth
 from schemas.errors import SettingsError
 
@@ -19,8 +20,22 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def answered_names(auth: Auth, host: str) -> Hosts | None:
+    """Return the names to answer to on an address; None: any, because a token or a proxy is what lets in.
+
+    Tokens alone hold off a page that gave its own name for ours: it has neither our cookie nor a token. Where nothing
+    else is asked the name is.
+    """
+    if not auth.hosts and (auth.tokens or auth.tokens_file or auth.behind_proxy):
+        return None
+    return Hosts(tuple(auth.hosts), addresses=not is_loopback(host))
+
+
 def check_access(auth: Auth) -> None:
-    """Raise SettingsError for tokens, a file of them, or a certificate, that cannot be used."""
+    """Raise SettingsError for tokens, a file of them, names, or a certificate, that cannot be used."""
+    for name in auth.hosts:
+        if not isinstance(name, str) or not name or set(name) & set("/:@ "):
+            raise SettingsError(f"cannot use auth.hosts={name!r}: want a name without scheme or port, * allowed")
     try:
         for line in auth.tokens:
             parse_token(line)

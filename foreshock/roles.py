@@ -11,20 +11,22 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import uvicorn
 
 from api.app import build_app
+from api.auth import Guard, Tokens
 from api.context import ApiSettings, Context, Gauge
 from api.ingest.admission import Limits
 from api.ingest.json_samples import parse_json_record
 from api.live.connection import Connection
 from api.live.hub import LIVE_TOPICS, Hub
 from api.live.socket import LiveSocket
-from foreshock.access import check_access, is_loopback
-from foreshock.settings import Settings, duration_ms
+from foreshock.access import answered_names, check_access, is_loopback
+from foreshock.settings import Auth, Settings, duration_ms
 from foreshock.shown_settings import shown_settings
 from foreshock.telemetry import gauges_of, metrics_app
 from log.base import Log
@@ -283,10 +285,11 @@ class Process:
         self._task(stack, "live sockets", live.run())
         if STREAM not in self._roles:  # else the stream worker tells of each new series at once
             self._task(stack, "series", _refresh(repository))
+        hosts = answered_names(self._settings.auth, self._host)
         context = Context(
             repository=repository,
             log=log,
-            settings=api_settings(self._settings),
+            settings=replace(api_settings(self._settings), hosts=hosts),
             now_ms=now_ms,
             period_of=self._stream_settings.periods.name,
             telemetry=self._telemetry,
@@ -333,7 +336,8 @@ class Process:
             raise SettingsError(
                 f"cannot use metrics.address={self._settings.metrics.address!r}: {error}; want e.g. 127.0.0.1:9100"
             ) from error
-        app = metrics_app(self._telemetry, self._not_ready, self._repository)
+        hosts = answered_names(Auth(hosts=self._settings.auth.hosts), host) if is_loopback(host) else None
+        app = Guard(metrics_app(self._telemetry, self._not_ready, self._repository), Tokens([]), hosts)
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         await self._serve(stack, _Server(config), listener)
 

@@ -146,6 +146,7 @@ class Auth:
     tokens: list[str] = field(default_factory=list)  # as printed by `foreshock token`: name:scopes:sha256
     tokens_file: str = ""  # such lines in a file, which is read again when it changes
     behind_proxy: bool = False  # a TLS proxy in front checks who comes in
+    hosts: list[str] = field(default_factory=list)  # names it is asked by; empty: see access.answered_names
     tls_cert: str = ""  # PEM files: certificate chain and key; https then
     tls_key: str = ""
 

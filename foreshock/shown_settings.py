@@ -54,6 +54,7 @@ MEANINGS = {
     "auth.tokens": "Who may come in: names and scopes; of the secrets only hashes are kept.",
     "auth.tokens_file": "A file of such tokens, read again when it changes.",
     "auth.behind_proxy": "A TLS proxy in front checks who comes in.",
+    "auth.hosts": "The names that the API is asked by, * allowed; empty: on loopback without tokens those of loopback.",
     "auth.tls_cert": "The certificate chain that https is answered with.",
     "auth.tls_key": "Its key.",
     "limits.body": "The largest body of a request, bytes, after decompression.",

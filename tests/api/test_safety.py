@@ -164,6 +164,36 @@ def test_tls_by_certificate_files(up, tmp_path):
         assert [json.loads(live.recv(timeout=120))["entity"] for _ in samples] == [one["entity"] for one in samples]
 
 
+async def test_a_page_whose_name_was_made_to_lead_here_neither_reads_nor_writes(up):
+    """DNS rebinding: such a page's Origin and Host agree, only its name is not ours."""
+    url, said = up()
+    port, sample = int(url.rpartition(":")[2]), {"entity": "e", "metric": "m", "value": 1}
+    paths = httpx.get(f"{url}/api/v1/openapi.json").json()["paths"]
+    asked = [(method.upper(), path.replace("{id}", "x")) for path, methods in paths.items() for method in methods]
+    assert len(asked) > 30
+    for method, path in [*asked, ("GET", "/"), ("GET", "/ui/app.js"), ("OPTIONS", "/api/v1/range"), ("GET", "/none")]:
+        for name in (f"evil.example:{port}", f"localhost.evil.example:{port}", "127.0.0.1.evil.example"):
+            headers = {"Host": name, "Origin": f"http://{name}"}
+            answer = httpx.request(method, url + path, headers=headers, content=json.dumps(sample))
+            assert answer.status_code == 403, (method, path, name)
+            assert answer.headers["content-type"] == "application/problem+json"
+    assert httpx.get(f"{url}/api/v1/entities").json() == [], "nothing was written"
+    for name, status in ((f"evil.example:{port}", 403), (f"localhost:{port}", 101)):
+        assert (await Client.open(port, headers=f"Origin: http://{name}\r\n", host=name)).status == status, name
+    for name in (f"localhost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}"):
+        headers = {"Host": name, "Origin": f"http://{name}"}
+        assert httpx.post(f"{url}/api/v1/samples", json=sample, headers=headers).status_code == 202, name
+    for origin in ("null", "http://[", "http://evil.example"):
+        assert httpx.post(f"{url}/api/v1/samples", json=sample, headers={"Origin": origin}).status_code == 403, origin
+    assert "Traceback" not in said() and "Exception in ASGI" not in said()
+
+
+def test_a_name_of_ones_own_is_answered_to_once_it_is_configured(up):
+    url, _ = up(env={"FORESHOCK_AUTH_HOSTS": "ops.example.org,*.internal"})
+    for name, status in (("ops.example.org", 200), ("a.internal:8080", 200), ("localhost", 200), ("evil.example", 403)):
+        assert httpx.get(f"{url}/api/v1/entities", headers={"Host": name}).status_code == status, name
+
+
 async def test_a_websocket_opens_only_with_a_token_and_from_our_own_page(up):
     secret, line = token("reader", "read")
     url, said = up(env={"FORESHOCK_AUTH_TOKENS": line})
@@ -171,7 +201,8 @@ async def test_a_websocket_opens_only_with_a_token_and_from_our_own_page(up):
     bearer = f"Authorization: Bearer {secret}\r\n"
     assert (await Client.open(port)).status == 403
     assert (await Client.open(port, headers=bearer + "Origin: http://evil.example\r\n")).status == 403
-    assert (await Client.open(port, headers=bearer + "Origin: http://x\r\n")).status == 101  # the host it asks for
+    ours = bearer + "Origin: http://localhost\r\n"  # the host it asks for
+    assert (await Client.open(port, headers=ours)).status == 101
     with pytest.raises(InvalidStatus), connect(url.replace("http", "ws") + "/api/v1/none"):
         pass
     with connect(live, additional_headers={"Authorization": f"Bearer {secret}"}) as socket:

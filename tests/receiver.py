@@ -2,13 +2,17 @@
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+SLOW_S = 0.5
 
 
 class Receiver:
-    """``answers`` is asked for each request in turn: a status, (status, headers), or "close" for none at all.
+    """``answers`` is asked for each request in turn: a status, (status, headers), "close" for none at all, "short" for
+    one that breaks off, or "slow" for one that comes after ``SLOW_S``.
 
-    ``default`` is the answer once they are used up.
+    ``default`` is the answer once they are used up. ``down`` : nothing listens on the port any more, until ``up``.
     """
 
     def __init__(self, answers=()):
@@ -25,6 +29,13 @@ class Receiver:
                 if answer == "close":
                     self.connection.close()
                     return
+                if answer == "slow":
+                    time.sleep(SLOW_S)
+                    answer = 200
+                if answer == "short":
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+                    self.close_connection = True
+                    return
                 status, headers = answer if isinstance(answer, tuple) else (answer, {})
                 self.send_response(status)
                 for name, value in headers.items():
@@ -35,14 +46,22 @@ class Receiver:
             def log_message(self, *_):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._handler, self._port = Handler, 0
+        self.up()
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    def up(self):
+        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), self._handler)
         self._server.handle_error = lambda *_: None
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def taken(self, path=""):
         """Return the bodies that were answered well, as JSON."""
         return [json.loads(body) for at, _, body, answer in self.requests if answer == 200 and at.startswith(path)]
+
+    def down(self):
+        self.close()
 
     def close(self):
         self._server.shutdown()

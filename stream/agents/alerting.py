@@ -39,6 +39,7 @@ class PartitionAlerter:
         self._due_ms: dict[tuple[str, ...], int] = {}
         self._resent_ms: dict[str, int] = {}
         self._untold: list[Notification] = []  # not in the outbox yet
+        self._parts: list[Notification] = []  # of notifications that were taken apart; not in the outbox yet
         self.offset = 0
         self._written_offset = 0
         self._closed = False
@@ -126,6 +127,10 @@ class PartitionAlerter:
             changed = [self._alerts[key] for key in sorted(self._changed) if key in self._alerts]
             if changed or self._untold or self.offset > self._written_offset:
                 await self._write(changed)
+            self._parts += self._deliverer.apart()
+            if self._parts:
+                await self._tables.write(self.partition, (), self._parts)
+                self._parts = []
             self._deliverer.pump()
             if attempted := self._deliverer.changed():
                 for one in attempted:

@@ -8,13 +8,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from hashlib import blake2b
 
 import httpx
 import msgspec
 
 from schemas.alert import Alert, Notification
 from stream.alerts.hold import held_by
-from stream.alerts.lane import plan
+from stream.alerts.lane import parts, plan
 from stream.alerts.settings import Target
 from stream.alerts.targets import requests_of
 
@@ -27,7 +28,10 @@ ANSWER_BYTES_MAX = 64 * 1024
 
 
 class Deliverer:
-    """``add`` what is waiting, call ``pump`` now and then, ``changed`` tells what has to be written down."""
+    """``add`` what is waiting, call ``pump`` now and then, ``changed`` tells what has to be written down.
+
+    Before each ``pump`` call ``apart``, and write what it returns.
+    """
 
     def __init__(
         self,
@@ -59,6 +63,30 @@ class Deliverer:
         """Return what changed since the last call."""
         out, self._changed = list(self._changed.values()), {}
         return out
+
+    def apart(self) -> list[Notification]:
+        """Take apart what is held back in part; return what has to be durable before the next ``pump``.
+
+        Nobody was sent any of it. After a crash it is the whole again, or its parts, and never both.
+        """
+        out: list[Notification] = []
+        for lane, queue in self._queues.items():
+            if lane in self._tasks and not self._tasks[lane].done():
+                continue
+            for at, alerts in reversed(parts(tuple(queue), self._known).items()):
+                whole = queue[at]
+                made = [self._part(whole, some) for some in alerts]
+                del queue[at]
+                for one in reversed(made):
+                    queue.insert(at, one)
+                gone = {"alerts": [], "state": "silenced", "error": "told in parts: some of it is held back"}
+                out += [msgspec.structs.replace(whole, **gone, updated_ms=self._later(whole)), *made]
+        return out
+
+    def _part(self, whole: Notification, alerts: list[Alert]) -> Notification:
+        key = msgspec.json.encode([whole.id, [(alert.fingerprint, alert.sequence) for alert in alerts]])
+        name = blake2b(key, digest_size=16).hexdigest()
+        return msgspec.structs.replace(whole, id=name, alerts=alerts, updated_ms=self._later(whole))
 
     def pump(self) -> None:
         """Start an attempt of each lane's first, where it is due."""

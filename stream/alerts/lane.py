@@ -2,8 +2,10 @@
 
 A beginning that is silenced, in maintenance or behind its cause before the target took it waits, and lets later ones of
 other alerts pass. If the alert ends meanwhile the target is not woken for it any more; of the end it is told only
-where it may have heard of the beginning. What is told of one alert stays in order, so the end of one that began
-together with another, which is still held back, waits with it.
+where it may have heard of the beginning. What is told of one alert stays in order.
+
+Of a group the rest is told at once: a notification that nobody was sent yet is taken apart where some of its alerts are
+held back (``parts``). One that a target may have taken is sent again as it was, for its key stands for what is in it.
 """
 
 from __future__ import annotations
@@ -26,17 +28,23 @@ def plan(lane: Sequence[Notification], known: Callable[[Alert], Alert | None], n
     """Return what is to be done. ``known`` : the alert as it is now, None where it was forgotten."""
     hold: list[int] = []
     drop: list[int] = []
+    mixed = parts(lane, known)
     unheard: set[tuple[str, int]] = set()
     behind: set[str] = set()  # alerts of what is held back: what is told of them later stays behind it
     for at, one in enumerate(lane):
-        if one.alerts and all((alert.fingerprint, alert.sequence) in unheard for alert in one.alerts):
+        if _all_of(one, unheard):
             drop.append(at)
             continue
         if any(alert.fingerprint in behind for alert in one.alerts):
             behind |= {alert.fingerprint for alert in one.alerts}
             continue
+        if at in mixed:  # until it is taken apart
+            drop += [later for later in range(at + 1, len(lane)) if _all_of(lane[later], unheard)]
+            return Plan(hold, drop, None)
         loud, quiet = _standing(one, known)
         if loud or not (quiet or one.held):
+            # With a beginning that nobody hears of goes its end, now: the next call knows nothing of this one.
+            drop += [later for later in range(at + 1, len(lane)) if _all_of(lane[later], unheard)]
             return Plan(hold, drop, at if one.next_ms <= now_ms else None)
         after = [_after(alert, lane[at + 1 :]) for alert in one.alerts]
         if quiet or None in after:
@@ -48,6 +56,42 @@ def plan(lane: Sequence[Notification], known: Callable[[Alert], Alert | None], n
         if not one.attempts:
             unheard |= {(a.fingerprint, a.sequence) for a in after if a is not None and a.state == "resolved"}
     return Plan(hold, drop, None)
+
+
+def _all_of(one: Notification, unheard: set[tuple[str, int]]) -> bool:
+    return bool(one.alerts) and all((alert.fingerprint, alert.sequence) in unheard for alert in one.alerts)
+
+
+def parts(lane: Sequence[Notification], known: Callable[[Alert], Alert | None]) -> dict[int, list[list[Alert]]]:
+    """Return what has to be taken apart, by its place: first what is told now, then one by one what is held back.
+
+    The end of an alert whose beginning is held back goes with it: where nobody hears of one, nobody hears of the other.
+    """
+    out: dict[int, list[list[Alert]]] = {}
+    unheard: set[str] = set()
+    for at, one in enumerate(lane):
+        if one.attempts:
+            continue
+        now: list[Alert] = []
+        apart: list[list[Alert]] = []
+        for alert in one.alerts:
+            begins = alert.state == "firing"
+            quiet = _held(alert, known) if begins else alert.fingerprint in unheard
+            if begins and (quiet or one.held):
+                unheard.add(alert.fingerprint)
+            if quiet:
+                apart.append([alert])
+            else:
+                now.append(alert)
+        if now and apart:
+            out[at] = [now, *apart]
+    return out
+
+
+def _held(alert: Alert, known: Callable[[Alert], Alert | None]) -> bool:
+    """Return whether an alert is held back now, as the very one that is to be told."""
+    now = known(alert)
+    return now is not None and now.sequence == alert.sequence and now.held
 
 
 def _standing(one: Notification, known: Callable[[Alert], Alert | None]) -> tuple[bool, bool]:

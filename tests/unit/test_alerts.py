@@ -331,6 +331,79 @@ async def test_a_silence_that_begins_while_a_notification_waits_holds_it_back(pa
     receiver.close()
 
 
+@pytest.mark.parametrize("crash", [False, True])
+@pytest.mark.parametrize("then", ["lifted", "over"])
+async def test_of_a_group_that_is_silenced_in_part_the_rest_is_told_at_once(parts, crash, then):
+    """Three alerts of a group wait in one notification, two are silenced before anybody was sent it."""
+    log, repository = parts
+    receiver, now, tables = Receiver(), [NOW + 11_000], AlertTables(repository.thread)
+    rules = AlertSettings(
+        windows=1, group_wait_ms=0, group_by=("period",), targets=(Target("ops", "webhook", receiver.url),)
+    )
+    offset, count = 0, 0
+
+    async def fresh():
+        alerter = PartitionAlerter(0, log, repository, rules, lambda: now[0])
+        return alerter, await alerter.open()
+
+    async def take(*verdicts):
+        nonlocal offset, count
+        if verdicts:
+            await log.append(VERDICTS, 0, encode_verdicts(list(verdicts)))
+            count += 1
+        if count > offset:
+            await alerter.process(await log.read(VERDICTS, 0, offset))
+            offset = count
+        for _ in range(2):
+            await alerter.tick()
+            while any(not task.done() for task in alerter._deliverer._tasks.values()):
+                await asyncio.sleep(0.01)
+
+    def told():
+        return [
+            sorted((a["labels"]["entity"], a["status"]) for a in body["data"]["alerts"]) for body in receiver.taken()
+        ]
+
+    alerter, offset = await fresh()
+    pump, alerter._deliverer.pump = alerter._deliverer.pump, lambda: None
+    await take(*(verdict(0, 1, entity) for entity in ("db", "shop-1", "shop-2")))
+    silence = Silence(
+        id="s", matchers=[Matcher(name="entity", value="shop-.*", is_regex=True)], starts_ms=0, ends_ms=NOW + 10**9
+    )
+    await tables.put_silence(silence)
+    if crash:
+        await alerter._deliverer.close()
+        alerter, offset = await fresh()
+    else:
+        alerter._deliverer.pump = pump
+    await take()
+    assert told() == [[("db", "firing")]]
+    if crash:  # taken apart, told in part, and begun again
+        await alerter._deliverer.close()
+        alerter, offset = await fresh()
+        await take()
+    waiting = [one for one in await tables.notifications() if one.state == "waiting"]
+    assert sorted(a.entity for one in waiting for a in one.alerts) == ["shop-1", "shop-2"]
+    assert all(one.held and not one.attempts for one in waiting)
+    if then == "lifted":
+        silence.ends_ms = silence.updated_ms = now[0]
+        await tables.put_silence(silence)
+        await take()
+        assert sorted(told()[1:]) == [[("shop-1", "firing")], [("shop-2", "firing")]]
+    await take(*(verdict(1, 0, entity) for entity in ("db", "shop-1", "shop-2")))
+    now[0] += 60_000
+    await take()
+    entities = ("db", "shop-1", "shop-2") if then == "lifted" else ("db",)
+    assert told()[-1] == [(entity, "resolved") for entity in entities]
+    assert not [one for one in await tables.notifications() if one.state == "waiting"]
+    bodies = {}
+    for _, headers, body, _ in receiver.requests:
+        assert bodies.setdefault(headers["Idempotency-Key"], body) == body
+    assert len(bodies) == len(receiver.requests)
+    await alerter.close()
+    receiver.close()
+
+
 def test_a_flapping_alert_says_so():
     alert, said = None, []
     for number in range(6):

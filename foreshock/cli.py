@@ -21,6 +21,7 @@ import httpx
 from foreshock import __version__
 from foreshock.backup import backup
 from foreshock.client import incidents, query
+from foreshock.quieted import Quieted
 from foreshock.rehearse import rehearse
 from foreshock.replay import replay
 from foreshock.restore import restore
@@ -38,6 +39,8 @@ def cli() -> None:
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Quieted())
 
 
 def _settings(config: Path | None, data: Path | None) -> tuple[Settings, Path]:

@@ -26,6 +26,7 @@ from api.live.connection import Connection
 from api.live.hub import LIVE_TOPICS, Hub
 from api.live.socket import LiveSocket
 from foreshock.access import answered_names, check_access, is_loopback
+from foreshock.ending import END_S, end_within
 from foreshock.settings import Auth, Settings, duration_ms
 from foreshock.shown_settings import shown_settings
 from foreshock.telemetry import gauges_of, metrics_app
@@ -194,36 +195,59 @@ class Process:
         listener = self._listener() if API in self._roles else None
         _allow_sockets()
         stop = asyncio.Event()
+
+        def asked() -> None:
+            if not stop.is_set():
+                stop.set()
+                end_within(END_S, 0, "asked to stop")
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, asked)
+        playing, stopping = asyncio.create_task(self._play(listener)), asyncio.create_task(stop.wait())
+        await asyncio.wait({playing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        playing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await playing
+
+    async def _play(self, listener: socket.socket | None) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            log = open_log(self._settings.broker.url, self._settings.broker.kafka)
-            stack.push_async_callback(log.stop)
-            await log.start()
-            await log.create_topics(self._topics)
-            where = ""
-            if self._roles & {STREAM, API, ALERTING}:
-                self._store = MeasuredStore(open_store(self._settings.store.url, self._settings.store.server))
-                repository = self._repository = Repository(self._store)
-                stack.push_async_callback(repository.close)
-                await repository.open()
-                if self._roles & {STREAM, ALERTING}:
-                    await self._start_stream(stack, log, repository)
-                if listener is not None:
-                    where = await self._start_api(stack, log, repository, listener)
-            if COLLECT in self._roles:
-                interval_ms = duration_ms(self._settings.collect.interval)
-                collecting = collect(log, partitions=self._partitions, interval_ms=interval_ms, now_ms=now_ms)
-                self._task(stack, "collector", collecting)
-            if listener is None and self._settings.metrics.address:
-                await self._start_metrics(stack)
-            if where:
-                address = self._data / ADDRESS_FILE
-                address.write_text(where, encoding="utf-8")
-                stack.callback(address.unlink, missing_ok=True)
-            _spare_the_collector()
-            print(f"ready {where or ' '.join(sorted(self._roles))}", flush=True)
-            await self._until(stop)
+            try:
+                where = await self._start(stack, listener)
+                _spare_the_collector()
+                print(f"ready {where or ' '.join(sorted(self._roles))}", flush=True)
+                await self._failure()
+            except Exception as error:
+                end_within(END_S, 1, str(error))
+                raise
+
+    async def _start(self, stack: contextlib.AsyncExitStack, listener: socket.socket | None) -> str:
+        """Start the parts of all roles; return the address of the API, empty without one."""
+        log = open_log(self._settings.broker.url, self._settings.broker.kafka)
+        stack.push_async_callback(log.stop)
+        await log.start()
+        await log.create_topics(self._topics)
+        where = ""
+        if self._roles & {STREAM, API, ALERTING}:
+            self._store = MeasuredStore(open_store(self._settings.store.url, self._settings.store.server))
+            repository = self._repository = Repository(self._store)
+            stack.push_async_callback(repository.close)
+            await repository.open()
+            if self._roles & {STREAM, ALERTING}:
+                await self._start_stream(stack, log, repository)
+            if listener is not None:
+                where = await self._start_api(stack, log, repository, listener)
+        if COLLECT in self._roles:
+            interval_ms = duration_ms(self._settings.collect.interval)
+            collecting = collect(log, partitions=self._partitions, interval_ms=interval_ms, now_ms=now_ms)
+            self._task(stack, "collector", collecting)
+        if listener is None and self._settings.metrics.address:
+            await self._start_metrics(stack)
+        if where:
+            address = self._data / ADDRESS_FILE
+            address.write_text(where, encoding="utf-8")
+            stack.callback(address.unlink, missing_ok=True)
+        return where
 
     def _task(self, stack: contextlib.AsyncExitStack, name: str, work) -> None:
         task = self._tasks[name] = asyncio.create_task(work, name=name)
@@ -347,12 +371,9 @@ class Process:
     def _not_ready(self) -> list[str]:
         return [f"{name} ended" for name, task in self._tasks.items() if task.done()]
 
-    async def _until(self, stop: asyncio.Event) -> None:
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopping, *self._tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
-        if stopping.done():
-            return
-        stopping.cancel()
+    async def _failure(self) -> None:
+        """Wait until a part ends, which none does by itself, and raise why."""
+        await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
         for name, task in self._tasks.items():
             if task.done():
                 error = None if task.cancelled() else task.exception()

@@ -87,6 +87,7 @@ class StreamWorker:
             now_ms=now_ms,
         )
         self._tasks: list[asyncio.Task] = []
+        self._started = False
         self.app: Any = faust.App(
             group,
             broker=faust_url(broker_url),
@@ -261,6 +262,7 @@ class StreamWorker:
             if not starting.done():
                 raise SourceError(f"cannot start the stream worker: {self.why}; the log keeps everything, start again")
             await starting
+            self._started = True
         finally:
             starting.cancel()
             failing.cancel()
@@ -303,8 +305,9 @@ class StreamWorker:
                         self.why = f"{topic} {partition} ends at {end}, but nothing came from {worker.offset} on"
                         logger.error("%s: the consumer stopped without a word", self.why)
                         self.failed.set()
-            reachable = not self.app.rebalancing or await self._reachable()
-            at = {"offset": self.app.rebalancing_count, "end": self.app.rebalancing_count + self.app.rebalancing}
+            waiting = self.app.rebalancing or not self._started
+            reachable = not waiting or await self._reachable()
+            at = {"offset": self.app.rebalancing_count, "end": self.app.rebalancing_count + waiting}
             if watchdog.stuck("rebalance", **at, busy=not reachable, now_ms=self._now_ms()):
                 self.why = "partitions are being shared out for too long"
                 logger.error("%s: the broker's client stopped without a word", self.why)

@@ -1,6 +1,7 @@
 """Starts and stops the real product for tests."""
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 import pytest
 
 PATIENCE = 5  # a busy machine is that much slower than a quiet one; who is ready waits for nothing
+START_S = 60
 CLI = [sys.executable, "-c", "from foreshock.cli import main; main()"]
 
 
@@ -22,8 +24,11 @@ def start(data, *extra, env=None, role="up"):
         text=True,
         env=dict(os.environ) | (env or {}),
     )
+    ready, _, _ = select.select([process.stdout], [], [], START_S * PATIENCE)
+    if not ready:
+        process.kill()
     line = process.stdout.readline()
-    assert line.startswith("ready "), line
+    assert line.startswith("ready "), f"{role} {data} is not ready after {START_S * PATIENCE} s: {line!r}"
     return process, line.split()[1]
 
 

@@ -1,5 +1,8 @@
 """The systems' own clients write to a running product; what they wrote is read back."""
 
+import csv
+import itertools
+import math
 import subprocess
 import time
 
@@ -54,13 +57,35 @@ remote_write:
     )
     entity = f"127.0.0.1:{exported}"
     try:
-        eventually(lambda: len(read(url, entity, "node_memory_MemTotal_bytes")) > 1, True, seconds=60)
-        theirs = httpx.get(f"http://127.0.0.1:{port}/api/v1/query", params={"query": "node_memory_MemTotal_bytes"})
-        want = float(theirs.json()["data"]["result"][0]["value"][1])
-        assert set(read(url, entity, "node_memory_MemTotal_bytes")) == {want}
-        # A counter becomes a rate: idle processors give about as many seconds a second as there are.
-        rates = read(url, entity, "node_cpu_seconds_total", "rate")
-        assert rates and all(rate is None or rate >= 0 for rate in rates)
+        eventually(lambda: len(read(url, entity, "node_memory_MemTotal_bytes")) > 3, True, seconds=60)
+        # The newest window that is closed, and every sample of it, and of a while before, that Prometheus has.
+        query = {"entity": entity, "stat": "count", "rollup": "10s", "from": "-2m", "to": "now"}
+        window = httpx.get(f"{url}/api/v1/range", params=query).json()["data"][-1][0]
+        asked = {"query": '{job="node"}[22s]', "time": window / 1000 + 11}
+        theirs = httpx.get(f"http://127.0.0.1:{port}/api/v1/query", params=asked).json()["data"]["result"]
+        ours = httpx.get(f"{url}/api/v1/series", params={"entity": entity}).json()
+        kinds = {one["key"]: one["kind"] for one in ours}
+        assert len(kinds) > 200 and {"counter", "gauge"} <= set(kinds.values())
+        want = {stat: {} for stat in ("count", "min", "max", "last", "rate")}
+        for one in theirs:
+            labels = {k: v for k, v in one["metric"].items() if k not in ("__name__", "instance")}
+            text = ",".join(f'{name}="{labels[name]}"' for name in sorted(labels))
+            key = f"{one['metric']['__name__']}{{{text}}}"
+            samples = [(round(at * 1000), float(value)) for at, value in one["values"]]
+            values = [value for at, value in samples if window <= at < window + 10_000]
+            before = [value for at, value in samples if at < window]
+            if values and all(map(math.isfinite, values)):
+                want["count"][key], want["last"][key] = len(values), values[-1]
+                want["min"][key], want["max"][key] = min(values), max(values)
+                if kinds[key] == "counter" and before:
+                    rises = [b - a if b >= a else b for a, b in itertools.pairwise([before[-1], *values])]
+                    want["rate"][key] = pytest.approx(sum(rises) / 10)
+        assert len(want["count"]) > 200 and len(want["rate"]) > 50
+        for stat, values in want.items():
+            at = {"entity": entity, "stat": stat, "rollup": "10s", "from": window, "to": window + 10_000}
+            told = httpx.get(f"{url}/api/v1/range", params=at | {"format": "dygraphs"}).json()
+            got = dict(zip(told[0][1:], told[1][1:], strict=True))
+            assert {key: got.get(key) for key in values} == values, stat
     finally:
         for process in (server, node):
             process.terminate()
@@ -78,23 +103,47 @@ def test_the_opentelemetry_sdk_exports_to_us(url):
     provider = MeterProvider([reader], Resource.create({"service.name": "checkout"}))
     meter = provider.get_meter("test")
     meter.create_counter("orders").add(7)
-    meter.create_histogram("latency").record(0.25)
+    latency = meter.create_histogram("latency", explicit_bucket_boundaries_advisory=[0.1, 1.0])
+    for value in (0.25, 0.05, 3.0):
+        latency.record(value)
+    meter.create_gauge("queue").set(41.5, {"name": 'a "b"'})
     assert provider.force_flush()
     eventually(lambda: read(url, "checkout", "orders"), [7.0], seconds=30)
-    assert read(url, "checkout", "latency_sum") == [0.25]
+    assert read(url, "checkout", "latency_sum") == [3.3] and read(url, "checkout", "latency_count") == [3.0]
+    assert read(url, "checkout", "queue") == [41.5]
+    query = {"entity": "checkout", "metric": "latency_bucket", "stat": "max", "rollup": "10s", "from": "-10m"}
+    names, row = httpx.get(f"{url}/api/v1/range", params=query | {"format": "dygraphs"}).json()
+    buckets = {name.partition('le="')[2].partition('"')[0]: value for name, value in zip(names, row, strict=True)}
+    assert [buckets[le] for le in ("0.1", "1", "+Inf")] == [1.0, 2.0, 3.0]
+    (queue,) = (one for one in httpx.get(f"{url}/api/v1/series").json() if one["metric"] == "queue")
+    assert queue["labels"]["name"] == 'a "b"'
     provider.shutdown()
 
 
 @pytest.mark.peer
 def test_the_influx_client_writes_to_us(url):
-    from influxdb_client import InfluxDBClient, Point
+    from influxdb_client import InfluxDBClient, Point, WritePrecision
     from influxdb_client.client.write_api import SYNCHRONOUS
 
+    window = int(time.time() * 1000) // 10_000 * 10_000 - 60_000
+    values = [round(20 + math.sin(i), 3) for i in range(500)]
     with InfluxDBClient(url, token="t", org="o") as client:
         writer = client.write_api(SYNCHRONOUS)
-        for value in (20.0, 23.5):
-            writer.write("bucket", record=Point("room").tag("host", "sensor-1").field("temperature", value))
-    eventually(lambda: max(read(url, "sensor-1", "room_temperature"), default=0), 23.5, seconds=30)
+        points = [
+            Point("room, no 1").tag("host", "sensor-1").tag("side", "a=b c").field("temperature", value).field("n", i)
+            for i, value in enumerate(values)
+        ]
+        for i, point in enumerate(points):
+            point.time(window + i * 10, WritePrecision.MS)
+        writer.write("bucket", record=points)
+        writer.write("bucket", record=Point("room, no 1").tag("host", "sensor-1").field("open", True))
+    metric = "room, no 1_temperature"
+    eventually(lambda: read(url, "sensor-1", metric, "count"), [500.0], seconds=30)
+    want = {"min": min(values), "max": max(values), "last": values[-1], "sum": pytest.approx(sum(values))}
+    assert {stat: read(url, "sensor-1", metric, stat)[0] for stat in want} == want
+    assert read(url, "sensor-1", "room, no 1_n", "sum") == [sum(range(500))]
+    (one,) = (one for one in httpx.get(f"{url}/api/v1/series").json() if one["metric"] == metric)
+    assert one["labels"] == {"side": "a=b c"}
 
 
 @pytest.mark.peer
@@ -109,7 +158,11 @@ Interval 1
 BaseDir "{tmp_path}"
 PIDFile "{tmp_path}/pid"
 LoadPlugin load
+LoadPlugin csv
 LoadPlugin write_http
+<Plugin csv>
+  DataDir "{tmp_path}/csv"
+</Plugin>
 <Plugin write_http>
   <Node "foreshock">
     URL "{url}/collectd"
@@ -123,10 +176,18 @@ LoadPlugin write_http
         [collectd, "-f", "-C", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        eventually(lambda: len(read(url, "collected-1", "load_shortterm")) > 0, True, seconds=60)
+        eventually(lambda: len(read(url, "collected-1", "load_shortterm")) > 1, True, seconds=60)
     finally:
         process.terminate()
         process.wait(60)
+    # What its own csv plugin wrote of the same readings; whole seconds there, so windows differ at their edges at most.
+    (file,) = (tmp_path / "csv" / "collected-1" / "load").iterdir()
+    rows = list(csv.DictReader(file.open()))
+    for metric in ("shortterm", "midterm", "longterm"):
+        values = [float(row[metric]) for row in rows]
+        eventually(lambda m=metric: max(read(url, "collected-1", f"load_{m}")), pytest.approx(max(values)), seconds=30)
+        assert min(read(url, "collected-1", f"load_{metric}", "min")) == pytest.approx(min(values))
+        assert sum(read(url, "collected-1", f"load_{metric}", "count")) == len(rows)
 
 
 def test_a_request_that_a_client_sends_again_is_counted_once(url):

@@ -17,9 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from foreshock.settings import Settings
 from schemas.buckets import LOG_GAMMA
 from schemas.series import Series, make_series
 from store.base import Store, open_store
+from store.retention import apply_retention
 from store.rows import STORED
 
 DAY_MS = 86_400_000
@@ -105,8 +107,10 @@ def main(arguments: list[str]) -> None:
         kept[name] = (int(days), min(every, int(entities) * options.metrics) if entities else every)
     store = open_store(f"embedded://{options.data / 'store'}")
     store.open()
+    now_ms = time.time_ns() // 1_000_000
+    apply_retention(store, Settings().windows.retention_s, now_ms)  # as a store that has run for a year
     series = [make_series(f"host-{i}", f"metric_{j}") for i in range(options.entities) for j in range(options.metrics)]
-    fill(store, series, kept, time.time_ns() // 1_000_000)
+    fill(store, series, kept, now_ms)
     parts = store.select(
         "SELECT count() AS n, sum(rows) AS r, sum(bytes_on_disk) AS b FROM system.parts"
         " WHERE active AND table = 'rollups' AND database = currentDatabase()"

@@ -53,7 +53,7 @@ def on_cluster(sql: str, cluster: str) -> list[str]:
     if found := _ALTER.fullmatch(plain):
         name, change = found.groups()
         local = f"ALTER TABLE {name}_local {on} {change}"
-        if re.match(r"(MODIFY|REMOVE) TTL|(MODIFY|RESET) SETTING", change):
+        if re.match(r"(MODIFY|REMOVE|MATERIALIZE) TTL|(MODIFY|RESET) SETTING", change):
             return [local]  # of parts of data, which a Distributed table has none of
         return [local, f"ALTER TABLE {name} {on} {_without_codecs(change)}"]
     return [sql]

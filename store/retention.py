@@ -16,6 +16,9 @@ def apply_retention(store: Store, retention_s: Mapping[str, int | None], now_ms:
     retention_s : seconds by rollup, and for raw samples by ``samples``; None keeps for ever. A rollup's time counts
         from its window's end, or from when it was written if that was later, so that a history which is fed in today
         is not gone tomorrow. Raw samples' time counts from the sample.
+
+    What is there already follows beside everything else: when its time is up is worked out anew (migration 0008), and
+    what is over goes with the next merges.
     """
     assert all(re.fullmatch(r"samples|[0-9a-z/]+", name) for name in retention_s), "BUG: not checked"
     wanted = ",".join(f"{name}={seconds}" for name, seconds in sorted(retention_s.items()))
@@ -32,7 +35,10 @@ def apply_retention(store: Store, retention_s: Mapping[str, int | None], now_ms:
 
 def _modify(store: Store, table: str, clauses: list[str]) -> None:
     if clauses:
-        store.execute(f"ALTER TABLE {table} MODIFY TTL {', '.join(clauses)}")
+        # Of itself the first statement would wait until every row was written anew: start-up stood still for minutes.
+        ttl = f"MODIFY TTL {', '.join(clauses)} SETTINGS materialize_ttl_after_modify = 0"
+        store.execute(f"ALTER TABLE {table} {ttl}")
+        store.execute(f"ALTER TABLE {table} MATERIALIZE TTL SETTINGS mutations_sync = 0")
         return
     made = store.select(
         "SELECT create_table_query AS sql FROM system.tables WHERE database = currentDatabase()"

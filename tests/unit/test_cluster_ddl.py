@@ -13,6 +13,7 @@ from store.cluster import on_cluster
 
 RETENTION = [
     "ALTER TABLE rollups MODIFY TTL written + INTERVAL 5 SECOND DELETE WHERE rollup = '10s'",
+    "ALTER TABLE rollups MATERIALIZE TTL SETTINGS mutations_sync = 0",
     "ALTER TABLE samples REMOVE TTL",
 ]
 DEFINES = ("CREATE", "ALTER", "DROP", "RENAME")

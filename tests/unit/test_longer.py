@@ -1,6 +1,9 @@
 """Longer rollups merged inside a real store, against one calculation over all samples."""
 
+import asyncio
+import threading
 from datetime import UTC, datetime, time, timedelta
+from time import monotonic
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -235,3 +238,25 @@ async def test_retention_follows_the_configuration_and_spares_what_was_written_j
     )
     await repository.apply_retention({"5m": 86_400, "samples": None}, now + 2)
     assert await run(rows, "rollups") == 0
+
+
+async def test_a_changed_retention_does_not_wait_until_what_is_there_has_followed(repository):
+    run, store, now = repository.thread.run, repository.store, 2_000_000_000_000
+    one = (np.array([SERIES[0].series_id], np.uint64), np.array([BEGIN + 61_000]), np.array([2.0]))
+    await write(repository, *one, version=1, now_ms=1)
+    await run(store.execute, "ALTER TABLE rollups UPDATE written = toDateTime(1) WHERE 1 SETTINGS mutations_sync = 2")
+    await run(store.execute, "SYSTEM STOP MERGES rollups")
+    watchdog = threading.Timer(20, store.execute, ["SYSTEM START MERGES rollups"])  # who waits is late, not stuck
+    watchdog.start()
+    try:
+        began = monotonic()
+        await repository.apply_retention({"5m": 86_400, "samples": None}, now)
+        assert monotonic() - began < 15
+    finally:
+        watchdog.cancel()
+    await run(store.execute, "SYSTEM START MERGES rollups")
+    for _ in range(100):
+        if not len((await run(store.select, "SELECT 1 AS one FROM rollups WHERE rollup = '5m' LIMIT 1"))["one"]):
+            return
+        await asyncio.sleep(0.2)
+    raise AssertionError("what is over was not thrown away")

@@ -83,6 +83,13 @@ def fill(store: Store, series: list[Series], kept: dict[str, tuple[int, int]], n
     store.execute(
         "INSERT INTO seen SELECT series_id, min(first_ms), max(last_ms) FROM rollups GROUP BY series_id"  # as 0007
     )
+    # Made, not merged: else the first start would merge days, weeks and months of the whole year again.
+    store.execute(
+        "INSERT INTO touched SELECT DISTINCT rollup, start_ms, end_ms, -1, {now:Int64} FROM rollups"
+        " WHERE rollup IN ('1h', '1d', '1w', '1mo')",
+        {"now": now_ms},
+    )
+    store.execute("INSERT INTO merged SELECT rollup, start_ms, {now:Int64} FROM touched", {"now": now_ms + DAY_MS})
     store.execute("DROP TABLE numbered")
 
 

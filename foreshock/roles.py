@@ -267,7 +267,9 @@ class Process:
             )
         check_access(auth)
         try:
-            return socket.create_server((host, self._port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+            return _at_once(
+                socket.create_server((host, self._port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+            )
         except OSError as error:
             why = f"{error.strerror or error}; choose another with --host and --port"
             raise SettingsError(f"cannot listen on {host}:{self._port}: {why}") from error
@@ -355,7 +357,7 @@ class Process:
         """Answer /metrics, /healthz and /readyz in a role that has no API."""
         host, _, port = self._settings.metrics.address.rpartition(":")
         try:
-            listener = socket.create_server((host, int(port)))
+            listener = _at_once(socket.create_server((host, int(port))))
         except (OSError, ValueError) as error:
             raise SettingsError(
                 f"cannot use metrics.address={self._settings.metrics.address!r}: {error}; want e.g. 127.0.0.1:9100"
@@ -388,6 +390,15 @@ def _allow_sockets() -> None:
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _at_once(listener: socket.socket) -> socket.socket:
+    """Let what is written to those it accepts go at once, or an answer's end waits 40 ms until its begin was acknowledged.
+
+    asyncio asks for this only of sockets that name their protocol, which those of ``create_server`` do not.
+    """
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it
+    return listener
 
 
 def _spare_the_collector() -> None:

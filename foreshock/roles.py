@@ -393,7 +393,7 @@ def _allow_sockets() -> None:
 
 
 def _at_once(listener: socket.socket) -> socket.socket:
-    """Let what is written to those it accepts go at once, or an answer's end waits 40 ms until its begin was acknowledged.
+    """Let what is written to those it accepts go at once: an answer's end waited 40 ms for its begin's acknowledgement.
 
     asyncio asks for this only of sockets that name their protocol, which those of ``create_server`` do not.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,11 @@ _STAT_SQL = {name: name for name in ("min", "max", "sum", "count", "first", "las
     "rate": "increase / size_s",
 }
 STATS = tuple(_STAT_SQL)
+# Of windows that hold several samples: `last` need not be read, which only one of a single sample is made of
+# (store/rows.py), and which was a quarter of what is read. Long windows are seldom of a single sample.
+_MANY_SQL = {"sum": "total", "mean": "total / count"}
+_LONG_S = 3600  # by which the table is cut (schemas/clickhouse/0006)
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "mo": 28 * 86_400}
 VALUES_MAX = 5_000_000  # SERIES_MAX series at the default of 1,000 points
 LONG_VALUES = 200_000  # an answer that may have more waits behind others of the kind, not before short ones
 
@@ -32,6 +38,7 @@ class RangeResult(NamedTuple):
 class RangeTable:
     def __init__(self, thread: StoreThread) -> None:
         self._thread = thread
+        self._single: set[str] = set()  # rollups that windows of a single sample were seen of
 
     async def select(
         self, from_ms: int, to_ms: int, series: list[Series], stat: str, rollup: str, *, hop_ms: int = 60_000
@@ -42,18 +49,24 @@ class RangeTable:
         """
         ids = np.array([s.series_id for s in series], np.uint64)
         parameters = {"rollup": rollup, "low": from_ms, "high": to_ms, "ids": ids.tolist()}
-        sql = (
-            f"SELECT series_id, start_ms, version, {_STAT_SQL[stat]} AS stat FROM rollups"  # noqa: S608 - of ours
-            " WHERE rollup = {rollup:String} AND start_ms >= {low:Int64} AND start_ms < {high:Int64}"
-            f" AND series_id IN {{ids:Array(UInt64)}} LIMIT {VALUES_MAX + 1}"
-        )
-
         long = len(series) * max(0, to_ms - from_ms) / hop_ms > LONG_VALUES
-        if not long:
-            sql += " SETTINGS max_threads = 1"  # more only take turns: there is little to read
+
+        def rows(what: str) -> Columns:
+            sql = (
+                f"SELECT series_id, start_ms, version, {what} FROM rollups"  # noqa: S608 - of ours
+                " WHERE rollup = {rollup:String} AND start_ms >= {low:Int64} AND start_ms < {high:Int64}"
+                f" AND series_id IN {{ids:Array(UInt64)}}{_of_partitions(rollup)} LIMIT {VALUES_MAX + 1}"
+            )
+            # More threads only take turns: there is little to read.
+            return self._thread.store.select(sql if long else sql + " SETTINGS max_threads = 1", parameters)
 
         def ask() -> tuple[np.ndarray, np.ndarray]:
-            return pivoted(self._thread.store.select(sql, parameters), ids)
+            if stat in _MANY_SQL and rollup not in self._single:
+                found = rows(f"{_MANY_SQL[stat]} AS stat, count")
+                if not (found["count"] == 1).any():
+                    return pivoted(found, ids)
+                self._single.add(rollup)
+            return pivoted(rows(f"{_STAT_SQL[stat]} AS stat"), ids)
 
         starts, values = await self._thread.read(ask, long=long)
         return RangeResult(rollup, stat, series, starts, values)
@@ -78,13 +91,21 @@ class RangeTable:
         return await self._thread.read(self._thread.store.select, sql, parameters, long=True)
 
 
+def _of_partitions(rollup: str) -> str:
+    """Return what leaves out, unread, the parts of the table that hold no windows so long, or so short."""
+    size = re.match(r"(\d+)(mo|[smhdw])(/|$)", rollup)
+    if not size:
+        return ""
+    return f" AND size_s {'>=' if int(size[1]) * _UNIT_S[size[2]] >= _LONG_S else '<'} {_LONG_S}"
+
+
 def pivoted(rows: Columns, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (starts int64[n] rising, values float64[n, ids]) of rows series_id, start_ms, version, stat in any order.
 
     Of several rows of a series and window, parts that are not merged yet, the highest version counts. ClickHouse's
     FINAL says the same for four times the processor time.
     """
-    starts, at = np.unique(np.asarray(rows["start_ms"], np.int64), return_inverse=True)
+    starts, at = _ranked(np.asarray(rows["start_ms"], np.int64))
     if len(rows["stat"]) > VALUES_MAX or len(starts) * len(ids) > 4 * VALUES_MAX:
         raise DataError(
             f"cannot answer more than {VALUES_MAX} values at once: want a coarser rollup, fewer series or less time"
@@ -96,3 +117,18 @@ def pivoted(rows: Columns, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rising = np.argsort(rows["version"], kind="stable")  # of repeated places the last assignment stays
         values[at[rising], column[rising]] = np.asarray(rows["stat"], np.float64)[rising]
     return starts, values
+
+
+def _ranked(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what np.unique does, with the place of each, for steps that are few: without sorting."""
+    if not len(starts):
+        return starts, np.zeros(0, np.int64)
+    first = int(starts.min())
+    step = int(np.gcd.reduce(starts - first)) or 1
+    at = (starts - first) // step
+    steps = int(at.max()) + 1
+    if steps > 4 * len(starts):
+        return np.unique(starts, return_inverse=True)
+    there = np.zeros(steps, bool)
+    there[at] = True
+    return first + np.flatnonzero(there) * step, (np.cumsum(there) - 1)[at]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Any
 
 import numpy as np
 from starlette.requests import Request
@@ -41,19 +42,20 @@ class RangeRoutes:
             raise DataError(
                 f"cannot answer {len(series)} series at once: want at most {SERIES_MAX}; name entity or metric"
             )
+        auto = query.get("rollup", "auto") == "auto"
         choice = self._rollups(query.get("rollup", "auto"), query.get("points", "1000"), to_ms - from_ms)
-        rollup = await self._kept(choice, series, from_ms, to_ms, now)
-        found = await self._select(from_ms, to_ms, series, stat, rollup)
-        if query.get("rollup", "auto") == "auto" and not len(found.starts_ms):
-            found = await self._finer(found, from_ms, to_ms, series)
-            rollup = found.rollup
+        found, flags = await asyncio.gather(
+            self._found(choice, series, from_ms, to_ms, stat, now, auto=auto),
+            self._flags(from_ms, to_ms, series if shape == "json" else []),
+        )
+        rollup = found.rollup
         starts, values = found.starts_ms, found.values
         names = [s.key for s in series]
         ago = _overlays(query.get("overlay", ""))
         if len(series) * (1 + len(ago)) > SERIES_MAX:
             raise DataError(f"cannot overlay so many series: want at most {SERIES_MAX} columns")
-        for name, ago_ms in ago.items():
-            then = await self._select(from_ms - ago_ms, to_ms - ago_ms, series, stat, rollup)
+        before = (self._select(from_ms - ago_ms, to_ms - ago_ms, series, stat, rollup) for ago_ms in ago.values())
+        for (name, ago_ms), then in zip(ago.items(), await asyncio.gather(*before), strict=True):
             starts, values = _beside(starts, values, then.starts_ms + ago_ms, then.values)
             names += [f"{s.key} {name} ago" for s in series]
         entities = [s.entity for s in series] * (1 + len(ago))
@@ -62,13 +64,27 @@ class RangeRoutes:
         labels = ["timestamp", *(name if one else f"{entity} {name}" for entity, name in pairs)]
         more = {}
         if shape == "json":
-            asked = sorted({s.entity for s in series})
-            flags = await context.verdicts.scores(from_ms, to_ms, asked, None, flagged=True) if asked else []
             more = {"flags": flags, "periods": self._periods(from_ms, to_ms)}
         about = {"rollup": rollup, "stat": stat}
         if values.size < ENCODED_AT_ONCE:
             return answer_of(shape, labels, starts, values, about, more)
         return await asyncio.to_thread(answer_of, shape, labels, starts, values, about, more)
+
+    async def _found(
+        self, choice: list[str], series: list[Series], from_ms: int, to_ms: int, stat: str, now_ms: int, *, auto: bool
+    ) -> RangeResult:
+        """Return the lines of the finest rollup of ``choice`` that is kept; ``auto``: of a finer one if it has none."""
+        rollup = await self._kept(choice, series, from_ms, to_ms, now_ms)
+        found = await self._select(from_ms, to_ms, series, stat, rollup)
+        if auto and not len(found.starts_ms):
+            return await self._finer(found, from_ms, to_ms, series)
+        return found
+
+    async def _flags(self, from_ms: int, to_ms: int, series: list[Series]) -> list[dict[str, Any]]:
+        entities = sorted({s.entity for s in series})
+        if not entities:
+            return []
+        return await self._context.verdicts.scores(from_ms, to_ms, entities, None, flagged=True)
 
     async def _select(self, from_ms: int, to_ms: int, series: list[Series], stat: str, rollup: str) -> RangeResult:
         hop_ms = self._context.settings.hops_ms.get(rollup, 60_000)

@@ -51,6 +51,42 @@ async def test_every_statistic_of_every_hostile_name_comes_back(store):  # noqa:
     await repository.thread.run(store.execute, "TRUNCATE TABLE series")
 
 
+async def test_windows_of_one_sample_and_of_several_have_their_sums_and_means(store):  # noqa: F811
+    repository, one, many = Repository(store), make_series("web", "one"), make_series("web", "many")
+    of_many = rollup([many] * 12, BEGIN + np.arange(12) * 10_000, np.arange(12.0))
+    of_one = rollup([one], np.array([BEGIN + 5_000]), np.array([0.5]))
+    await repository.write([of_many, of_one], [one, many], [], CHECKPOINT)
+
+    async def got(stat, *series):
+        return (await repository.ranges.select(BEGIN, BEGIN + 120_000, list(series), stat, "1m")).values.T.tolist()
+
+    try:
+        assert await got("sum", many) == [[15.0, 51.0]] and not repository.ranges._single
+        assert await got("mean", many) == [[2.5, 8.5]]
+        np.testing.assert_array_equal(await got("mean", one, many), [[0.5, np.nan], [2.5, 8.5]])
+        assert repository.ranges._single == {"1m"}
+        np.testing.assert_array_equal(await got("sum", many, one), [[15.0, 51.0], [0.5, np.nan]])
+    finally:
+        await repository.thread.run(store.execute, "TRUNCATE TABLE rollups")
+        await repository.thread.run(store.execute, "TRUNCATE TABLE series")
+
+
+@pytest.mark.parametrize("spread", [100, 10**9])
+def test_starts_are_ranked_as_numpy_does(spread):
+    rng = np.random.default_rng(8)
+    for n in (0, 1, 2, 300):
+        starts = 60_000 * rng.integers(-spread, spread, n)
+        for got, want in zip(ranges._ranked(starts), np.unique(starts, return_inverse=True), strict=True):
+            np.testing.assert_array_equal(got, want)
+
+
+def test_partitions_are_those_of_the_rollup():
+    long, short = " AND size_s >= 3600", " AND size_s < 3600"
+    wanted = {"1h": long, "1h/10m": long, "60m": long, "1mo": long, "3600s": long, "1w": long, "10s": short}
+    wanted |= {"5m/1m": short, "59m": short, "": "", "odd": ""}
+    assert {name: ranges._of_partitions(name) for name in wanted} == wanted
+
+
 def test_only_the_star_means_more_than_itself():
     repository = Repository(None)
     names = ["cpu", "cpu?", "cpux", "cpu[0]", "cpu0", "CPU", "a.b", "axb", "cpu\nx"]

@@ -20,9 +20,10 @@ def both(n, labels=NAMES):
     return ["timestamp", *labels], 1_700_000_000_000 + np.arange(n) * 1000, values
 
 
+@pytest.mark.parametrize("width", [len(NAMES), 3, 1, 0])
 @pytest.mark.parametrize("n", [0, 1, 7, 2 * ENCODED_AT_ONCE // len(NAMES) + 3])
-def test_every_shape_says_the_same(n):
-    labels, starts, values = both(n)
+def test_every_shape_says_the_same(n, width):
+    labels, starts, values = both(n, NAMES[:width])
     rows = [
         [s, *(None if np.isnan(v) else v for v in row)] for s, row in zip(starts.tolist(), values.tolist(), strict=True)
     ]

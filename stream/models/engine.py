@@ -72,7 +72,8 @@ class Part(NamedTuple):
     at: np.ndarray  # int[n], which of the window's entities
     seen: Seen
     z: np.ndarray  # float64[candidates, n, heads]
-    cell: Cell  # the champion
+    candidate: str  # the champion, see ``contest``
+    cell: Cell  # its model
     p: np.ndarray  # float64[n, heads], calibrated
     within: np.ndarray  # float64[n, horizons], that an incident is under way or begins within each
     model: str
@@ -97,7 +98,8 @@ class Engine:
         self.labels = Labels(settings.horizons_ms, max(settings.quarantine_ms, 2 * size_ms))
         self.unusual = Unusual(hop_ms)
         wait_ms = max(settings.horizons_ms) + settings.label_delay_ms
-        banks = Banks(heads, 1 + settings.middle, at_hand(settings.kinds))
+        each = max(1.0, settings.horizons_ms[settings.middle] / hop_ms)
+        banks = Banks(heads, 1 + settings.middle, at_hand(settings.kinds), each)
         self.ring = Ring(banks, self.labels, settings.ring_bytes_max, wait_ms, hop_ms)
         self.budget = Budget(settings.alarms_per_day, hop_ms, FIRST_GUESS)
         self.risk_budget = RiskBudget(SHARE * settings.alarms_per_day, hop_ms, 0.5)
@@ -243,7 +245,7 @@ class Engine:
         cell = bank.of(period, candidate)
         p, within = cell.probabilities(z[bank.candidates.index(candidate)])
         scope = POOLED if candidate.startswith(POOLED) else period
-        return Part(group, period, at, seen, z, cell, p, within, model_id(self.rollup, scope, cell.kind, group))
+        return Part(group, period, at, seen, z, candidate, cell, p, within, model_id(self.rollup, scope, cell.kind, group))
 
     def champion(self, group: str, period: str) -> str:
         """Return which candidate (see ``contest``) answers: the one pinned, else the one that ranks best."""

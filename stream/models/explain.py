@@ -121,7 +121,8 @@ class Explainer:
         ahead = 1 + self._engine.settings.middle
         head = 0 if part.p[i, 0] >= part.p[i, ahead] else ahead
         seen = Seen(part.seen.x[i : i + 1], part.seen.past[i : i + 1])
-        return part.cell.model.shares(seen, head, self._unusual_shares(row)[0])
+        bank, surprise = self._engine.ring.banks[part.group], self._unusual_shares(row)[0]
+        return bank.shares(part.period, part.candidate, seen, head, surprise)
 
     def _words(self, row: int) -> str:
         """Return the metrics that are furthest off, in words."""

@@ -73,7 +73,7 @@ def run(site: Site, kinds: tuple[str, ...]) -> Run:
         entry = engine.ring.entries[-1]
         bank = engine.ring.banks[entry.group]
         for i, name in enumerate(bank.candidates):
-            _, within = bank.of(entry.period, name).probabilities(entry.z[i].astype(float))
+            _, within = bank.probabilities(entry.period, name, entry.z[i].astype(float))
             out.by[name][minute, [number[e] for e in entry.entities]] = within[:, engine.settings.middle]
     out.cards.extend(engine.model_cards())
     return out

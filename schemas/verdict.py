@@ -52,11 +52,13 @@ class VerdictInShort(msgspec.Struct, kw_only=True):
 
 
 class Verdict(VerdictInShort, kw_only=True):
-    """``confidence`` 0…1: the share of the entity's usual metrics that were there."""
+    """``confidence`` 0…1: the share of the entity's usual metrics that were there. ``looks_like`` : another traffic
+    period than that of the calendar (``period``) where the traffic of the last half hour fits its days better."""
 
     horizons: list[HorizonProbability] = []
     model: str = ""
     confidence: float = 1.0
+    looks_like: str = ""
     contributions: list[Contribution] = []
     actions_note: str = ""  # of a flagged one without actions: that there is no evidence for any
     similar: list[SimilarIncident] = []

@@ -33,7 +33,7 @@ logger = logging.getLogger("foreshock.stream")
 # Shown from the start, so that an alert rule on them never waits for the first one.
 COUNTED = (
     "samples rows late_rows closes unreadable_records records_read_again waits_for_store store_errors verdicts flags"
-    " relearned alerts_firing alerts_resolved"
+    " verdicts_unlike_calendar relearned alerts_firing alerts_resolved"
     " notifications_delivered notifications_refused notifications_given_up notifications_silenced"
     " user_events rejected_user_events longer_windows"
 ).split()

@@ -96,7 +96,7 @@ export class Why {
     const state = verdict.flag ? '⚑ flagged' : '· not flagged';
     return make('div', {}, this.title(mode),
       make('p', {}, make('span', { className: 'state', dataset: { flag: String(verdict.flag) }, textContent: state }),
-        ` · ${full(verdict.start)} · ${verdict.rollup} window · ${verdict.period}`));
+        ` · ${full(verdict.start)} · ${verdict.rollup} window · ${verdict.period}${verdict.looks_like ? `, but its traffic looks like ${verdict.looks_like}` : ''}`));
   }
 
   shares(verdict, labels) {

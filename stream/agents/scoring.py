@@ -154,6 +154,7 @@ class PartitionScorer:
             if verdicts:
                 self.counters["verdicts"] += len(verdicts)
                 self.counters["flags"] += sum(v.flag for v in verdicts)
+                self.counters["verdicts_unlike_calendar"] += sum(bool(v.looks_like) for v in verdicts)
                 await self._log.append(VERDICTS, self.partition, encoded)
                 self._unsaved += verdicts
             self._log_changes(engine)

@@ -36,12 +36,14 @@ class Superimposed:
             setattr(self, name, np.zeros((0, 0)))
         self.count: np.ndarray
         self.unit: np.ndarray
+        self.spread: np.ndarray
         self.drift = Drift(window_ms)
         self.means = np.full((DAYS, BINS, 0, 0), np.nan, np.float16)
         self.day = np.full((DAYS, 0), -1, np.int32)  # which day each slot holds, an entity
         self.held = np.zeros((DAYS, 0), bool)  # whether that day held an incident
         self.filled = np.zeros(0, np.int32)  # windows in the newest bin
         self.newest = np.full(0, -1, np.int64)
+        self.told = 0  # how often days that are kept were left out afterwards
 
     def grow(self, entities: int, metrics: int) -> None:
         if self.count.shape != (entities, metrics):
@@ -59,6 +61,7 @@ class Superimposed:
     def incident(self, row: int, first_day: int, last_day: int) -> None:
         """Leave an entity's days out as references: they held an incident."""
         if row < self.day.shape[1]:
+            self.told += 1
             self.held[:, row] |= (self.day[:, row] >= first_day) & (self.day[:, row] <= last_day)
 
     def step(self, rows: np.ndarray, x: np.ndarray, start_ms: int, day_ms: int, failing: np.ndarray) -> np.ndarray:
@@ -133,6 +136,16 @@ class Superimposed:
                 best = np.where(np.isfinite(best), best, both[_AGO.index(ago)])
             out[i, known] = best
         return out
+
+    def before(self, today: int, bin_: int, ago: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return float32[days ago, n, metrics] of an hour of the day (-1 and BINS: of the day beside).
+
+        NaN where a day is not kept, or held an incident.
+        """
+        days = today - ago + bin_ // BINS
+        values = self._bins(days, bin_ % BINS, rows).astype(np.float32)
+        values[self.held[days[:, None] % DAYS, rows]] = np.nan
+        return values
 
     def _bins(self, days: np.ndarray, bin_: int, rows: np.ndarray) -> np.ndarray:
         """Return float64[days, n, metrics], NaN where a day is not kept any more."""

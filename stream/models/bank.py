@@ -1,8 +1,9 @@
 """The models of one rollup: for each entity group one of each kind pooled over traffic periods, and one a period.
 
-A period's own model knows the incidents of its period, which are few: what it says, its logit before calibration, is the
-mean of its own and the pooled one's, in which its own counts n / (n + SHRINK), n incidents learned in the period. The
-explanation is shared out likewise.
+A period's own model knows the incidents of its period, which are few: what it says, its logit before calibration, is
+the mean of its own and the pooled one's, in which its own counts n / (n + SHRINK), n incidents learned in the period.
+So is its calibration, and the explanation is shared out likewise: a new period says what the pooled models say, and
+departs.
 """
 
 from __future__ import annotations
@@ -50,8 +51,7 @@ class Cell:
 
     def probabilities(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return [n, heads] calibrated, and [n, horizons], that an incident is under way or begins within each."""
-        p = self.calibration.apply(z)
-        return p, 1 - (1 - p[:, :1]) * (1 - p[:, 1:])
+        return _within(self.calibration.apply(z))
 
     def learn(self, block: Learned, z: np.ndarray) -> None:
         if block.seen.has_past or not self.model.needs_past:
@@ -115,6 +115,15 @@ class Bank:
         incidents = self.contests[period].ahead[f"{OWN}.{kind}"].positives / self._each
         return incidents / (incidents + SHRINK)
 
+    def probabilities(self, period: str, candidate: str, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what ``Cell.probabilities`` does, of a candidate's logits [n, heads] as ``logits`` gives them."""
+        scope, kind = candidate.split(".")
+        if scope == POOLED:
+            return self.cells[POOLED, kind].probabilities(z)
+        share = self.own_share(period, kind)
+        own, pooled = (self.cells[of, kind].calibration.apply(z) for of in (period, POOLED))
+        return _within(share * own + (1 - share) * pooled)
+
     def shares(
         self, period: str, candidate: str, seen: Seen, head: int, surprise: np.ndarray
     ) -> tuple[np.ndarray, float]:
@@ -133,7 +142,7 @@ class Bank:
         y, at_ms = block.y, int(block.at_ms[-1])
         m = self._middle
         p, within = zip(
-            *(self.of(period, name).probabilities(z[i]) for i, name in enumerate(self.candidates)), strict=True
+            *(self.probabilities(period, name, z[i]) for i, name in enumerate(self.candidates)), strict=True
         )
         either = np.where(y[:, 0] == 1, 1.0, y[:, m])
         shown, ahead = np.stack([w[:, m - 1] for w in within]), np.stack([q[:, m] for q in p])
@@ -171,6 +180,10 @@ class Bank:
         for period, kind, cell in state["cells"]:
             if kind in self.kinds:
                 self.cells[period, kind].restore(cell)
+
+
+def _within(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return p, 1 - (1 - p[:, :1]) * (1 - p[:, 1:])
 
 
 class Banks:

@@ -26,6 +26,7 @@ from stream.models.groups import REST, Groups
 from stream.models.kinds import ALWAYS, at_hand
 from stream.models.labels import Labels
 from stream.models.periods import POOLED, Periods
+from stream.models.resemblance import Resemblance
 from stream.models.ring import Ring
 from stream.models.risk_budget import SHARE, RiskBudget
 from stream.models.sampling import worth
@@ -104,6 +105,7 @@ class Engine:
         self.budget = Budget(settings.alarms_per_day, hop_ms, FIRST_GUESS)
         self.risk_budget = RiskBudget(SHARE * settings.alarms_per_day, hop_ms, 0.5)
         self.superimposed = Superimposed(hop_ms)
+        self.resemblance = Resemblance(hop_ms)
         self.excused = Excused(settings.depends)
         self.signatures = Signatures()
         self.sequences = Sequences()
@@ -173,6 +175,8 @@ class Engine:
         metrics = body(residuals)
         context = self.context.step(rows, entities, residuals.score, metrics, self.labels, frame.start_ms)
         over = self.superimposed.step(rows, x, frame.start_ms, day_ms, under_way)
+        when = frame.start_ms, day_ms, self._periods
+        looks_like = self.resemblance.step(rows, self._names, x, self.superimposed, *when, under_way)
         drift = channel(over, "drift")
         vector = features(residuals, self.unusual.seen[rows], metrics, drift, context)
         for entry, y in self.ring.mature(lane, frame.end_ms):
@@ -220,7 +224,7 @@ class Engine:
         self.signatures.step(self.labels, self.ring.entries, frame.end_ms)
         self.counters.windows += len(rows)
         self.counters.flags += int(flag.sum())
-        return Explainer(self, frame, residuals, vector, parts).verdicts(entities, within, flag, version)
+        return Explainer(self, frame, residuals, vector, parts, looks_like).verdicts(entities, within, flag, version)
 
     def _parts(self, entities: list[str], rows: np.ndarray, start_ms: int) -> list[tuple[str, str, np.ndarray]]:
         """Return (group, period, which of the entities): a model each."""
@@ -243,9 +247,10 @@ class Engine:
         if np.isnan(z[bank.candidates.index(candidate)]).any():  # it needs a past that these entities have not
             candidate = bank.candidates[0]
         cell = bank.of(period, candidate)
-        p, within = cell.probabilities(z[bank.candidates.index(candidate)])
+        p, within = bank.probabilities(period, candidate, z[bank.candidates.index(candidate)])
         scope = POOLED if candidate.startswith(POOLED) else period
-        return Part(group, period, at, seen, z, candidate, cell, p, within, model_id(self.rollup, scope, cell.kind, group))
+        name = model_id(self.rollup, scope, cell.kind, group)
+        return Part(group, period, at, seen, z, candidate, cell, p, within, name)
 
     def champion(self, group: str, period: str) -> str:
         """Return which candidate (see ``contest``) answers: the one pinned, else the one that ranks best."""
@@ -328,6 +333,7 @@ class Engine:
             "risk_budget": self.risk_budget.state(),
             "pins": msgspec.to_builtins(list(self._pins.values())),
             "superimposed": self.superimposed.state(),
+            "resemblance": self.resemblance.state(),
             "signatures": self.signatures.state(),
             "sequences": self.sequences.state(),
             "context": self.context.state(),
@@ -360,6 +366,8 @@ class Engine:
         for pin in msgspec.convert(state["pins"], list[Pin]):
             self.pin(pin)
         self.superimposed.restore(state["superimposed"])
+        if "resemblance" in state:  # not in a snapshot that an earlier release wrote
+            self.resemblance.restore(state["resemblance"])
         self.signatures.restore(state["signatures"])
         self.sequences.restore(state["sequences"])
         self.context.restore(state["context"])

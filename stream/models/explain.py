@@ -26,9 +26,16 @@ class Explainer:
     """Makes the verdicts of one window."""
 
     def __init__(
-        self, engine: Engine, frame: Frame, residuals: Residuals, vector: np.ndarray, parts: list[Part]
+        self,
+        engine: Engine,
+        frame: Frame,
+        residuals: Residuals,
+        vector: np.ndarray,
+        parts: list[Part],
+        looks_like: list[str],
     ) -> None:
         self._engine, self._frame, self._residuals, self._vector = engine, frame, residuals, vector
+        self._looks_like = looks_like
         self._of = {row: (part, i) for part in parts for i, row in enumerate(part.at.tolist())}
         self._names = list(engine.metrics)
 
@@ -56,6 +63,7 @@ class Explainer:
                 ],
                 model=self._of[row][0].model,
                 confidence=round(min(1.0, float(there[row] / seen[row])), 3) if seen[row] else 0.0,
+                looks_like=self._looks_like[row],
                 version=version,
             )
             if row in chosen:
@@ -105,6 +113,8 @@ class Explainer:
             )
             verdict.actions_note = "" if verdict.actions else NO_EVIDENCE
         verdict.reason = self._words(row)
+        if verdict.looks_like:
+            verdict.reason += f"; traffic looks like {verdict.looks_like}, the calendar says {verdict.period}"
 
     def _unusual_shares(self, row: int) -> tuple[np.ndarray, float]:
         residuals = self._residuals

@@ -27,6 +27,7 @@ class Periods:
         self.timezone, self.country = timezone, country
         self.ranges = [_range(number, given) for number, given in enumerate(ranges, 1)]
         self._zone = ZoneInfo(timezone)
+        self.whole_days = all(named.whole_days for named in self.ranges)  # every period begins and ends at midnight
         self._holidays: Any = holidays.country_holidays(country) if country else {}
 
     def local(self, at_ms: int) -> datetime:
@@ -87,6 +88,10 @@ class _Named(NamedTuple):
     start_minute: int = 0
     end_minute: int = 0
     entities: tuple[str, ...] = ()  # patterns; none: all
+
+    @property
+    def whole_days(self) -> bool:
+        return not self.days or (self.start_minute, self.end_minute) == (0, 1440)
 
     def holds(self, now: datetime) -> bool:
         if not self.days:

@@ -56,7 +56,7 @@ class _Always:
     """The calendar of a site, with one period for every moment."""
 
     def __init__(self, periods: Periods, period: str) -> None:
-        self._period, self.day_ms = period, periods.day_ms
+        self._period, self.day_ms, self.whole_days = period, periods.day_ms, True
 
     def at(self, _: int) -> Moment:
         return Moment((), self._period)

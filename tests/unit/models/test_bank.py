@@ -42,8 +42,15 @@ def taught(sales=10):
 
 
 def test_a_new_period_says_what_the_pooled_model_says():
-    pooled, own = np.split(taught(0).logits(SALE, block(500, 1).seen), 2)
+    bank = taught(0)
+    bank.period(SALE)
+    for number in range(80, 120):  # it was made before these
+        learn(bank, NORMAL, block(number, 1))
+    pooled, own = np.split(bank.logits(SALE, block(500, 1).seen), 2)
     np.testing.assert_array_equal(own, pooled)
+    for kind, z in zip(KINDS, own, strict=True):
+        said, theirs = (bank.probabilities(SALE, f"{scope}.{kind}", z)[1] for scope in ("own", POOLED))
+        np.testing.assert_array_equal(said, theirs)
 
 
 def test_incidents_count_and_not_the_windows_before_each():

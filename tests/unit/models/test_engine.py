@@ -149,6 +149,18 @@ def test_a_snapshot_in_the_middle_changes_nothing():
     assert second.model_cards() == whole.model_cards()
 
 
+def test_a_snapshot_of_the_release_before_knows_nothing_of_what_traffic_looks_like():
+    frames, _ = site(100)
+    first, second = engine(), engine()
+    for frame in frames[:80]:
+        first.step(frame)
+    state = unpack(pack(first.state()))
+    del state["resemblance"]
+    second.restore(state, unpack_entries(unpack(pack(pack_entries(list(first.ring.entries)))), state["entities"]))
+    for frame in frames[80:]:
+        assert plain(second.step(frame)) == plain(first.step(frame))
+
+
 def test_a_full_ring_forgets_windows_but_nothing_that_was_learned():
     frames, incidents = site(900)
     roomy, tight = engine(), engine(ring_bytes_max=60_000)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from stream.features.drift import Drift
+from stream.features.narrow import Narrow
 from stream.features.vector import squeeze
 from stream.models.base import grown
 
@@ -71,12 +72,14 @@ class Superimposed:
         in the last hours; and its drift. 0 where unknown. failing : bool[n], entities of which nothing is learned as
         usual.
         """
+        wide_shape, narrow = x.shape, Narrow(rows, np.isfinite(x) | (self.count[rows] > 0))
+        at, x = narrow.at, narrow.take(x)
         there = np.isfinite(x)
-        own = {name: getattr(self, name)[rows] for name in _FIELDS}
+        own = {name: getattr(self, name)[at] for name in _FIELDS}
         count, unit = own["count"], own["unit"]
         settled = there & (count >= SETTLE)
         value = np.arcsinh(np.where(there, x, 0.0) / np.where(unit > 0, unit, 1.0))
-        reference = self._references(rows, start_ms - day_ms, day_ms, x.shape[1])  # [3, n, metrics]
+        reference = narrow.take(self._references(rows, start_ms - day_ms, day_ms, wide_shape[1]))  # [3, n, metrics]
         known = np.isfinite(reference) & settled
         off = np.where(known, value - np.nan_to_num(reference), 0.0)
         times = known.sum(0)
@@ -92,7 +95,8 @@ class Superimposed:
         for channel in range(3):
             out[:, :, channel] = np.where(known[channel], off[channel] / scale, 0.0)
         out[:, :, 3] = np.where(fresh, 0.0, excess / scale_excess)
-        out[:, :, 4] = self.drift.step(rows, value, settled, failing)
+        wide_value, wide_settled = narrow.widened(value, 0.0), narrow.widened(settled, False)
+        out[:, :, 4] = narrow.take(self.drift.step(rows, wide_value, wide_settled, failing))
 
         learn = settled & ~failing[:, None]
         rate = _rate(self.window_ms, SCALE_MS)
@@ -111,9 +115,10 @@ class Superimposed:
             "spread_excess": own["spread_excess"] + np.where(wider, pace * (step_excess - own["spread_excess"]), 0.0),
         }
         for name in _FIELDS:
-            getattr(self, name)[rows] = new[name]
-        self._keep(rows, np.where(settled, value, np.nan), start_ms - day_ms, day_ms, failing)
-        return squeeze(np.clip(out, -CLIP, CLIP)).reshape(len(x), -1).astype(np.float16)
+            getattr(self, name)[at] = new[name]
+        self._keep(rows, np.where(wide_settled, wide_value, np.nan), start_ms - day_ms, day_ms, failing)
+        squeezed = squeeze(np.clip(out, -CLIP, CLIP)).astype(np.float16)
+        return narrow.widened(squeezed, 0.0).reshape(len(x), -1)
 
     def _references(self, rows: np.ndarray, midnight_ms: int, day_ms: int, metrics: int) -> np.ndarray:
         today = round(midnight_ms / DAY_MS)

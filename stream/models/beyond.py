@@ -44,17 +44,19 @@ class Beyond:
         self.slots.grow(entities, metrics)
         self.gain = grown(self.gain, (len(self._growth), entities), 1.0)
 
-    def step(self, rows: np.ndarray, distance: np.ndarray, there: np.ndarray, learn: np.ndarray) -> np.ndarray:
+    def step(
+        self, rows: np.ndarray, distance: np.ndarray, there: np.ndarray, learn: np.ndarray, at: Any = None
+    ) -> np.ndarray:
         """Return the rarity float64[n, M] of each distance >= 0, 0 where not ``there``; then count those to ``learn``.
 
-        there, learn : bool[n, M].
+        there, learn : bool[n, M]. at : which series that are (see ``Narrow``), where not all metrics of ``rows``.
         """
         place = np.minimum(2 * np.log2(np.maximum(distance, LOWEST) / LOWEST), BINS - 1.0)
         cell = place.astype(np.intp)
         within = place - cell
         rarity = np.zeros(distance.shape)
         one = np.arange(BINS) <= cell[..., None]
-        slots = self.slots.take(rows, learn)
+        slots = self.slots.take(rows if at is None else at, learn)
         self.counts = grown(self.counts, (len(self._growth), self.slots.room, BINS), 0.0)
         counted, added = slots[learn], one[learn]
         for k, growth in enumerate(self._growth):

@@ -25,17 +25,17 @@ class Slots:
     def grow(self, entities: int, metrics: int) -> None:
         self.of = grown(self.of, (entities, metrics), 0)
 
-    def take(self, rows: np.ndarray, there: np.ndarray) -> np.ndarray:
-        """Return int32[n, metrics], the numbers of the series of the entities ``rows``.
+    def take(self, at: Any, there: np.ndarray) -> np.ndarray:
+        """Return int32[n, metrics], the numbers of the series ``at``: of the entities of these rows, or a ``Narrow``'s.
 
         there : bool[n, metrics], which have one from now on.
         """
-        slots = self.of[rows]
+        slots = self.of[at]
         new = np.flatnonzero(there & (slots == 0))
         if len(new):
             slots.reshape(-1)[new] = np.arange(self.count, self.count + len(new), dtype=np.int32)
             self.count += len(new)
-            self.of[rows] = slots
+            self.of[at] = slots
             if self.count > self.room:
                 self.room = self.count + (self.count // _SPARE if self.room > 1 else 0)
         return slots

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from stream.features.narrow import Narrow
 from stream.models.base import grown
 from stream.models.beyond import RARE, Beyond
 from stream.models.slots import Slots
@@ -81,7 +82,9 @@ class Unusual:
 
     def step(self, rows: np.ndarray, x: np.ndarray, day_ms: int, learn: np.ndarray) -> Residuals:
         """Score the window's values x[len(rows), M] against the past, then learn them where ``learn``."""
-        own = {name: getattr(self, name)[rows] for name in FIELDS}
+        wide_x, narrow = x, Narrow(rows, np.isfinite(x) | (self.seen[rows] > 0))
+        at, x = narrow.at, narrow.take(x)
+        own = {name: getattr(self, name)[at] for name in FIELDS}
         seen, fast, slow, noise, spread = (own[n] for n in ("seen", "fast", "slow", "noise", "spread"))
         there = np.isfinite(x)
         value = np.where(there, x, 0.0)
@@ -91,7 +94,7 @@ class Unusual:
         update = there & learn[:, None]
         days, baseline = np.zeros_like(seen), slow
         if seasonal:
-            slots = self.slots.take(rows, update)
+            slots = self.slots.take(at, update)
             shape = (SEASON_BINS, self.slots.room)
             self.season, self.season_days = grown(self.season, shape, 0.0), grown(self.season_days, shape, 0.0)
             days, baseline = self.season_days[cell][slots], self.season[cell][slots].astype(float)
@@ -101,7 +104,7 @@ class Unusual:
         long = np.where(known, (value - slow) / (spread + floor), 0.0)
         off = np.where(known & trusted, (value - baseline) / (spread + floor), long)
         size = np.where(np.abs(off) < np.abs(long), off, long)
-        rarity = self.beyond.step(rows, np.abs(size), known, update)
+        rarity = self.beyond.step(rows, np.abs(size), known, update, at)
         short, size = np.clip(short, -CLIP, CLIP), np.clip(size, -CLIP, CLIP)
         trust = np.minimum(seen / 30.0, 1.0)
         surprise = trust * (np.log1p(short**2 / 9) + LONG_WEIGHT * np.log1p(size**2 / 9))
@@ -120,7 +123,9 @@ class Unusual:
         shares = excess + surprise * (FRESH * scale / np.sqrt(count))[:, None]
         base = ((1 - FRESH) * self.memory[rows] - self.mean[rows]) * scale + (1 - SUDDEN) * self.sudden[rows] - MIDDLE
         expected = np.where(seen > 0, expected, np.nan)
-        residuals = Residuals(x, expected, short, size, surprise, score, shares, base, ready)
+        short_wide, size_wide, surprise_wide = (narrow.widened(one, 0.0) for one in (short, size, surprise))
+        expected, shares = narrow.widened(expected, np.nan), narrow.widened(shares, 0.0)
+        residuals = Residuals(wide_x, expected, short_wide, size_wide, surprise_wide, score, shares, base, ready)
 
         first = update & (seen == 0)
         a_fast = np.maximum(self._rate(self.FAST_MS), 1 / (seen + 1))
@@ -139,7 +144,7 @@ class Unusual:
             "last": value,
         }
         for name in FIELDS:
-            getattr(self, name)[rows] = np.where(update, new[name], own[name])
+            getattr(self, name)[at] = np.where(update, new[name], own[name])
         if seasonal:
             share = min(1.0, self.window_ms * SEASON_BINS / DAY_MS)  # of a bin that one window fills
             weight = np.maximum(share / 5, share / (days + share))

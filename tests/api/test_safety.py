@@ -126,6 +126,21 @@ def test_tokens_come_and_go_without_a_restart_and_changes_are_written_down(up, t
     assert "secret words" not in said() and writer not in said()
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_off_loopback_it_starts_only_with_tokens_or_a_proxy_and_says_which_key_to_set(up, tmp_path, host):
+    command = [sys.executable, "-c", "from foreshock.cli import main; main()", "up", "--data", str(tmp_path / "other")]
+    done = subprocess.run([*command, "--host", host, "--port", "0"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "ready" not in done.stdout
+    assert f"cannot listen on {host}" in done.stderr and "auth.tokens" in done.stderr
+    assert "auth.behind_proxy" in done.stderr
+    if host == "0.0.0.0":
+        secret, line = token("reader", "read")
+        url, _ = up("--host", host, env={"FORESHOCK_AUTH_TOKENS": line})
+        where = f"http://127.0.0.1:{url.rpartition(':')[2]}/api/v1/entities"
+        assert httpx.get(where).status_code == 401
+        assert httpx.get(where, headers={"Authorization": f"Bearer {secret}"}).status_code == 200
+
+
 def test_a_token_comes_in_the_way_of_each_client(up):
     (writer, writer_line), (reader, reader_line) = token("writer", "write"), token("reader", "read")
     url, said = up(env={"FORESHOCK_AUTH_TOKENS": f"{writer_line},{reader_line}"})

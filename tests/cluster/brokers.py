@@ -15,6 +15,8 @@ import time
 import uuid
 from pathlib import Path
 
+import psutil
+
 from tests.running import tool
 
 HERE = Path(__file__).parent
@@ -58,11 +60,14 @@ class Brokers:
     """``with Brokers(folder, nodes=3) as brokers``: a cluster at ``brokers.url``, of brokers that are controllers too.
 
     secure : lines of properties for a listener CLIENT (its protocol is SASL_SSL) that ``url`` then names; the brokers
-        speak plainly among themselves. scram : users to be known, as kafka-storage takes them.
+        speak plainly among themselves. scram : users to be known, as kafka-storage takes them. join_ms : so long a new
+        group waits for more members before partitions are shared out; Kafka's own default is 3,000.
     """
 
-    def __init__(self, folder: Path, nodes: int = 1, *, secure: str = "", scram: tuple[str, ...] = ()) -> None:
-        self._folder, self._nodes, self._secure, self._scram = folder, nodes, secure, scram
+    def __init__(
+        self, folder: Path, nodes: int = 1, *, secure: str = "", scram: tuple[str, ...] = (), join_ms: int = 0
+    ) -> None:
+        self._folder, self._nodes, self._secure, self._scram, self._join_ms = folder, nodes, secure, scram, join_ms
         self._ports = [free_port() for _ in range(3 * nodes)]
         self._java = [tool("java"), "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", kafka_classpath()]
         self._processes: dict[int, subprocess.Popen] = {}
@@ -112,7 +117,7 @@ offsets.topic.replication.factor={min(3, n)}
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor={min(3, n)}
 transaction.state.log.min.isr={1 if n < 3 else 2}
-group.initial.rebalance.delay.ms=0
+group.initial.rebalance.delay.ms={self._join_ms}
 auto.create.topics.enable=false
 {self._secure}
 """
@@ -139,6 +144,10 @@ auto.create.topics.enable=false
         """Wait until a broker listens to its clients, on the secure listener too where there is one."""
         for port in (self._ports[node], *self._ports[2 * self._nodes + node :][: bool(self._secure)]):
             wait_for_port(port, self._processes[node])
+
+    def cpu_s(self) -> float:
+        """Return the processor time that the brokers took until now."""
+        return sum(sum(psutil.Process(one.pid).cpu_times()[:2]) for one in self._processes.values())
 
     def __exit__(self, *_: object) -> None:
         for process in self._processes.values():

@@ -10,6 +10,7 @@ FIGURES = {
     "simulation": "bench.simulation",
     "fanout": "bench.fanout",
     "latency": "bench.latency",
+    "many": "bench.many",
     "scoring": "bench.scoring",
     "events": "bench.user_events",
     "cluster": "bench.cluster",

@@ -33,9 +33,9 @@ ROLLUP = "10s"
 class Load:
     """Requests that differ in their times and values only, so that making them costs little."""
 
-    def __init__(self, samples_per_s: int) -> None:
+    def __init__(self, samples_per_s: int, series: int = SERIES) -> None:
         self._interval_s = A_REQUEST / samples_per_s
-        self._requests = [_template(first) for first in range(0, SERIES, A_REQUEST)]
+        self._requests = [_template(first) for first in range(0, series, A_REQUEST)]
         self.sent = self.late = 0
         self.stopped = threading.Event()
 

@@ -12,6 +12,7 @@ from weakref import WeakSet
 import faust
 
 from log.base import Log, Record
+from log.between import between
 from log.fetch import fetch_topic
 from log.kafka_options import KafkaOptions
 from log.kafka_topics import FETCH_BYTES
@@ -32,7 +33,8 @@ logger = logging.getLogger("foreshock.stream")
 
 # Shown from the start, so that an alert rule on them never waits for the first one.
 COUNTED = (
-    "samples rows late_rows closes unreadable_records records_read_again waits_for_store store_errors verdicts flags"
+    "samples rows late_rows closes unreadable_records records_read_again records_trimmed_unread waits_for_store"
+    " store_errors verdicts flags"
     " verdicts_unlike_calendar relearned alerts_firing alerts_resolved"
     " notifications_delivered notifications_refused notifications_given_up notifications_silenced"
     " user_events rejected_user_events longer_windows"
@@ -147,10 +149,13 @@ class StreamWorker:
         """Give a worker what follows on what it took in: what the client left out is read from the log."""
         first = records[0]
         while (at := worker.offset) < first.offset:
-            missing = await self._log.read(first.topic, first.partition, at)
-            missing = [record for record in missing if record.offset < first.offset]
+            missing = await between(self._log, first.topic, first.partition, at, first.offset)
             if not missing:
-                break  # trimmed by retention
+                logger.warning(
+                    "%s %s: offsets %s to %s were trimmed unread", first.topic, first.partition, at, first.offset
+                )
+                worker.counters["records_trimmed_unread"] += first.offset - at
+                break
             worker.counters["records_read_again"] += len(missing)
             await worker.process(missing)
             if worker.offset == at:

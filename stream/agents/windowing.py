@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from log.base import Log, Record
+from log.between import between
 from schemas.batch import NO_ADVANCE, SampleBatch, columns, decode_batch, encode_batch
 from schemas.errors import SinkError, SourceError
 from schemas.rollup import Rollup
@@ -93,6 +94,8 @@ class PartitionWorker:
         """Restore from the store's checkpoint; return the offset to read from."""
         saved = await self._repository.checkpoint(SAMPLES, self.partition)
         self._recovered_until = (await self._log.offsets(SAMPLES, self.partition))[1] - 1 if saved else -1
+        # Another worker wrote those of its partitions, and their definitions may not come by again.
+        await self._repository.refresh_series()
         self._counter_ids = {s.series_id for s in self._repository.series.values() if s.kind == "counter"}
         self._windows = PartitionWindows(
             [spec for spec in map(parse_rollup, self._settings.rollups) if in_memory(spec)],
@@ -257,8 +260,7 @@ class PartitionWorker:
         assert self._windows is not None, "BUG: not open"
         out, at = list[Record](), self.offset
         while at < records[0].offset:
-            missing = await self._log.read(SAMPLES, self.partition, at)
-            missing = [record for record in missing if record.offset < records[0].offset]
+            missing = await between(self._log, SAMPLES, self.partition, at, records[0].offset)
             if not missing:
                 break  # trimmed by retention
             self.counters["records_read_again"] += len(missing)

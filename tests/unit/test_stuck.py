@@ -79,3 +79,26 @@ async def test_records_that_the_client_left_out_are_read_from_the_log(worker):
     last = (await log.read(SAMPLES, 0, 5))[-1:]
     await one._take_in(window, last)
     assert window.offset == 6 and one.status()["samples"] == 6
+
+
+async def test_records_that_a_new_leader_does_not_know_of_yet_are_waited_for(worker, monkeypatch):
+    one, log = worker
+    for _ in range(3):
+        await append(log)
+    await one.start()
+    until = asyncio.get_running_loop().time() + 20
+    while one.status()["samples"] < 3 and asyncio.get_running_loop().time() < until:
+        await asyncio.sleep(0.05)
+    (window,) = one.windows.values()
+    read, behind = log.read, [[], []]
+    for _ in range(3):
+        await append(log)
+    last = (await read(SAMPLES, 0, 5))[-1:]
+
+    async def late(topic, partition, offset, **given):
+        return behind.pop() if behind and topic == SAMPLES else await read(topic, partition, offset, **given)
+
+    monkeypatch.setattr(log, "read", late)
+    await one._take_in(window, last)
+    assert window.offset == 6 and one.status()["samples"] == 6 and not behind
+    assert one.status()["records_trimmed_unread"] == 0

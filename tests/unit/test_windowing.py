@@ -9,6 +9,7 @@ import pytest
 from log.embedded import EmbeddedLog
 from schemas.batch import encode_batch, make_batch
 from schemas.errors import SinkError
+from schemas.rollup import decode_rollup, series_of
 from schemas.series import make_series
 from schemas.topics import ALL, ROLLUPS, SAMPLES
 from store.base import open_store
@@ -134,3 +135,35 @@ async def test_failing_slow_and_killed_at_any_moment_the_table_is_the_same(parts
             key = (name, float(at // size * size))
             want[key] = want.get(key, 0) + len(SERIES)
     assert stored(repository) == want
+
+
+async def test_a_partition_that_another_process_had_is_taken_over_with_its_series(parts):
+    log, first = parts
+    second = Repository(first.store)
+    second._know(await second._run(second._load_series))  # it was up before the series were known
+    series = make_series("e", "requests_total", kind="counter")
+
+    async def write(at_s, value, *, new):
+        ids, times = np.array([series.series_id], np.uint64), np.array([BEGIN_MS + 1000 * at_s], np.int64)
+        batch = make_batch([series] if new else [], ids, times, np.array([value]))
+        await log.append(SAMPLES, 0, encode_batch(batch))
+
+    await write(0, 10.0, new=True)
+    await write(20, 30.0, new=False)
+    before, _ = await opened(log, first)
+    await before.process(await log.read(SAMPLES, 0, 0))
+    await before.close()
+    await write(21, 31.0, new=False)
+    await write(40, 50.0, new=False)
+    after, offset = await opened(log, second)
+    assert offset == 1  # the definition does not come by again
+    end = (await log.offsets(ROLLUPS, 0))[1]
+    await after.process(await log.read(SAMPLES, 0, offset))
+    await after.close()
+    messages = [decode_rollup(record.value) for record in await log.read(ROLLUPS, 0, end)]
+    assert {(s.entity, s.metric, s.kind) for m in messages for s in series_of(bytes(m.definitions))} == {
+        ("e", "requests_total", "counter")
+    }
+    rows = second.store.select("SELECT start_ms, increase FROM rollups FINAL WHERE rollup = '5s' ORDER BY start_ms")
+    increases = dict(zip(((rows["start_ms"] - BEGIN_MS) // 1000).tolist(), rows["increase"].tolist(), strict=True))
+    assert increases[20] == 21.0, "a counter is one for its next owner too"

@@ -35,7 +35,7 @@ def _key(value: str) -> str:
 
 
 def _rows(name: str, hop_s: int) -> str:
-    """Return the statement that makes windows [first, first + n) of the series numbered [low, high)."""
+    """Return the statement that makes windows [first, first + n) of the series numbered below high."""
     size_s, samples = SIZES_S[name], max(1, SIZES_S[name] // SAMPLE_S)
     varies = "0" if samples == 1 else "number % 10 > 0"
     spread = "0.2" if samples > 1 else "0"
@@ -57,7 +57,7 @@ def _rows(name: str, hop_s: int) -> str:
             if(number % 10 = 0, 0, level * 0.05 * (toInt32(xxHash32(s, number) % 2000) - 1000) / 1000) AS noise
         FROM (SELECT series_id, number, level,
                   ({{first:Int64}} + arrayJoin(range({{n:UInt64}}))) * {hop_s * 1000} AS start
-              FROM numbered WHERE number >= {{low:UInt32}} AND number < {{high:UInt32}} ORDER BY series_id)
+              FROM numbered WHERE number < {{high:UInt32}} ORDER BY series_id)
     )"""  # noqa: S608 - names of ours
 
 
@@ -74,9 +74,9 @@ def fill(store: Store, series: list[Series], kept: dict[str, tuple[int, int]], n
         began, hop_s = time.monotonic(), 60 if name == "5m/1m" else SIZES_S[name]
         last = now_ms // 1000 // hop_s
         n = max(1, days * 86400 // hop_s)
-        step = max(1, ROWS_AT_ONCE // n)
-        for low in range(0, of, step):
-            parameters = {"first": last - n, "n": n, "low": low, "high": min(of, low + step)}
+        at_once = max(1, ROWS_AT_ONCE // of)
+        for past in range(n, 0, -at_once):  # of all series at once, as time goes by: so are a store's parts
+            parameters = {"first": last - past, "n": min(past, at_once), "high": of}
             store.execute(_rows(name, hop_s), parameters)
         rows = n * of
         print(f"{name}: {days} days, {rows:,} rows, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)

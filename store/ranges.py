@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import gcd
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ STATS = tuple(_STAT_SQL)
 # (store/rows.py), and which was a quarter of what is read. Long windows are seldom of a single sample.
 _MANY_SQL = {"sum": "total", "mean": "total / count"}
 _LONG_S = 3600  # by which the table is cut (schemas/clickhouse/0006)
+_ZONE_S = 900  # of which every time zone's distance from UTC is a multiple
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "mo": 28 * 86_400}
 VALUES_MAX = 5_000_000  # SERIES_MAX series at the default of 1,000 points
 LONG_VALUES = 200_000  # an answer that may have more waits behind others of the kind, not before short ones
@@ -48,7 +50,8 @@ class RangeTable:
         hop_ms : between two starts of that rollup, by which the size of the answer is guessed.
         """
         ids = np.array([s.series_id for s in series], np.uint64)
-        parameters = {"rollup": rollup, "low": from_ms, "high": to_ms, "ids": ids.tolist()}
+        low_ms, high_ms = _on_grid(rollup, from_ms), _on_grid(rollup, to_ms)
+        parameters = {"rollup": rollup, "low": low_ms, "high": high_ms, "ids": ids.tolist()}
         long = len(series) * max(0, to_ms - from_ms) / hop_ms > LONG_VALUES
 
         def rows(what: str) -> Columns:
@@ -91,12 +94,27 @@ class RangeTable:
         return await self._thread.read(self._thread.store.select, sql, parameters, long=True)
 
 
+def _seconds(rollup: str) -> tuple[int, int]:
+    """Return size and hop by a rollup's name; zeros where it says none."""
+    size, _, hop = rollup.partition("/")
+    found = [re.fullmatch(r"(\d+)(mo|[smhdw])", text) for text in (size, hop or size)]
+    lengths = [int(one[1]) * _UNIT_S[one[2]] for one in found if one]
+    return (lengths[0], lengths[1]) if len(lengths) == 2 else (0, 0)
+
+
 def _of_partitions(rollup: str) -> str:
     """Return what leaves out, unread, the parts of the table that hold no windows so long, or so short."""
-    size = re.match(r"(\d+)(mo|[smhdw])(/|$)", rollup)
-    if not size:
-        return ""
-    return f" AND size_s {'>=' if int(size[1]) * _UNIT_S[size[2]] >= _LONG_S else '<'} {_LONG_S}"
+    size_s, _ = _seconds(rollup)
+    return f" AND size_s {'>=' if size_s >= _LONG_S else '<'} {_LONG_S}" if size_s else ""
+
+
+def _on_grid(rollup: str, at_ms: int) -> int:
+    """Return the first instant from ``at_ms`` on at which a window may begin, in whatever time zone.
+
+    A moment later the question is then the same, and ClickHouse knows still which granules hold what it asks for.
+    """
+    grid_ms = 1000 * gcd(_seconds(rollup)[1], _ZONE_S)
+    return -(-at_ms // grid_ms) * grid_ms if _seconds(rollup)[1] else at_ms
 
 
 def pivoted(rows: Columns, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

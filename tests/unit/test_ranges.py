@@ -87,6 +87,21 @@ def test_partitions_are_those_of_the_rollup():
     assert {name: ranges._of_partitions(name) for name in wanted} == wanted
 
 
+def test_bounds_move_only_where_no_window_begins():
+    for rollup, hop_ms in (
+        ("10s", 10_000),
+        ("5m/1m", 60_000),
+        ("20m", 300_000),
+        ("1h/10m", 300_000),
+        ("1h", 900_000),
+        ("1d", 900_000),
+        ("odd", 1),
+    ):
+        for at_ms in (BEGIN, BEGIN + 1, BEGIN + hop_ms - 1, -1, 0):
+            moved = ranges._on_grid(rollup, at_ms)
+            assert moved % hop_ms == 0 and 0 <= moved - at_ms < hop_ms
+
+
 def test_only_the_star_means_more_than_itself():
     repository = Repository(None)
     names = ["cpu", "cpu?", "cpux", "cpu[0]", "cpu0", "CPU", "a.b", "axb", "cpu\nx"]

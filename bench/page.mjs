@@ -111,16 +111,16 @@ async function overview(times) {
 }
 
 /** From a zoom over thirty days to its picture. */
-async function zoom(from, to, times) {
-  await page.goto(`${url}/#place=entity&entity=board&from=${from}&to=${to}`);
+async function zoom(entity, from, to, times) {
+  await page.goto(`${url}/#place=entity&entity=${entity}&from=${from}&to=${to}`);
   await drawn(20);
   const taken = [];
   for (let i = 0; i < times; i += 1) {
     const width = 30 * 86_400_000;
     const begin = Number(from) + i * 3 * 86_400_000;
-    taken.push(await page.evaluate(([a, b]) => new Promise((done) => {
+    taken.push(await page.evaluate(([a, b, name]) => new Promise((done) => {
       const began = performance.now();
-      location.hash = `#place=entity&entity=board&from=${a}&to=${b}`;
+      location.hash = `#place=entity&entity=${name}&from=${a}&to=${b}`;
       const look = () => {
         const those = [...document.querySelectorAll('#charts .frame')].filter((f) => f.chart.visible);
         const ready = those.every(({ chart }) => { const range = chart.graph?.xAxisRange(); return range && Math.abs(range[0] - a) < 2 && [...chart.lines.values()].some((line) => line.length > 20 && line.times[0] >= a - 3_600_000); });
@@ -128,12 +128,12 @@ async function zoom(from, to, times) {
         else setTimeout(look, 5);
       };
       look();
-    }), [begin, begin + width]));
+    }), [begin, begin + width, entity]));
     await page.waitForTimeout(800);
   }
   say({ taken });
 }
 
-await { busy: () => busy(...rest.map(Number)), memory: () => memory(...rest.map(Number)), overview: () => overview(Number(rest[0])), zoom: () => zoom(...rest.map(Number)) }[mode]();
+await { busy: () => busy(...rest.map(Number)), memory: () => memory(...rest.map(Number)), overview: () => overview(Number(rest[0])), zoom: () => zoom(rest[0], ...rest.slice(1).map(Number)) }[mode]();
 await browser.close();
 process.exit(0);

@@ -1,10 +1,14 @@
 """The page in a real Chromium on a running product: main-thread CPU, heap over time, first paint, a zoom over 30 days.
 
+    python -m bench page [busy|memory|overview|zoom …] [--data DATA]
+
+``--data`` is a folder that bench.year made: first paint and zoom are then those of a store with a year of rollups.
 CPU is the renderer's main thread's own (the protocol's TaskDuration in thread time), so other programs do not count.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import random
@@ -30,9 +34,9 @@ CLI = [sys.executable, "-c", "from foreshock.cli import main; main()"]
 
 
 @contextmanager
-def product() -> Iterator[str]:
+def product(data: str = "") -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
-        command = [*CLI, "up", "--data", folder, "--port", "0", "--no-collect"]
+        command = [*CLI, "up", "--data", data or folder, "--port", "0", "--no-collect"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None
@@ -85,7 +89,7 @@ def fill(url: str, begin_ms: int, end_ms: int, step_ms: int) -> None:
     writer.flush()
 
 
-def busy(chromium: str, seconds: int = 40) -> None:
+def busy(chromium: str, _: str, seconds: int = 40) -> None:
     """100 charts with one update a second each."""
     with product() as url:
         now = int(time.time() * 1000)
@@ -104,7 +108,7 @@ def busy(chromium: str, seconds: int = 40) -> None:
         feeder.stopping.set()
 
 
-def memory(chromium: str, minutes: int = 10, speed: int = 10) -> None:
+def memory(chromium: str, _: str, minutes: int = 10, speed: int = 10) -> None:
     """Heap after collection, minute by simulated minute."""
     with product() as url:
         begin = int(time.time() * 1000) - (minutes + 10) * 60_000
@@ -122,9 +126,13 @@ def memory(chromium: str, minutes: int = 10, speed: int = 10) -> None:
             )
 
 
-def overview(chromium: str) -> None:
+def rows_of(url: str) -> list[dict[str, Any]]:
+    return httpx.get(f"{url}/api/v1/overview", timeout=60).json()["entities"]
+
+
+def overview(chromium: str, data: str) -> None:
     """First paint with 2,000 entities of which each has verdicts, and scrolling through them."""
-    with product() as url:
+    with product(data) as url:
         rng, now = random.Random(3), int(time.time() * 1000) // 10_000 * 10_000
         writer = Writer(url)
         for at_ms in range(now - 900_000, now, 10_000):
@@ -133,9 +141,7 @@ def overview(chromium: str) -> None:
                     one = {"entity": f"host-{i:04d}", "metric": metric, "timestamp": at_ms, "value": rng.random()}
                     writer.add(iter([one | {"labels": {"zone": f"z{i % 7}"}}]))
         writer.flush()
-        while len(httpx.get(f"{url}/api/v1/overview", timeout=60).json()["entities"]) < ENTITIES:
-            time.sleep(1)
-        while not all(e["verdicts"] for e in httpx.get(f"{url}/api/v1/overview", timeout=60).json()["entities"]):
+        while sum(bool(e["verdicts"]) for e in rows_of(url)) < ENTITIES:
             time.sleep(1)
         time.sleep(5)
         found = answer(browser("overview", url, chromium, 5))
@@ -154,16 +160,17 @@ def overview(chromium: str) -> None:
         )
 
 
-def zoom(chromium: str, days: int = 50) -> None:
-    """A zoom over 30 days of 100 series, from the address to the picture."""
-    with product() as url:
+def zoom(chromium: str, data: str, days: int = 50) -> None:
+    """A zoom over 30 days, from the address to the picture: of 100 series, or of an entity of the year in ``data``."""
+    with product(data) as url:
         end = int(time.time() * 1000) // DAY_MS * DAY_MS
-        begin = end - days * DAY_MS
-        fill(url, begin, end, 600_000)
-        query = {"entity": "board", "metric": "metric_000", "from": begin, "to": end, "rollup": "1h", "stat": "count"}
-        while len(httpx.get(f"{url}/api/v1/range", params=query, timeout=60).json()["data"]) < days * 24 - 1:
-            time.sleep(2)
-        found = answer(browser("zoom", url, chromium, begin, begin + 30 * DAY_MS, 6))["taken"]
+        begin, entity = end - days * DAY_MS, "host-7" if data else "board"
+        if not data:
+            fill(url, begin, end, 600_000)
+            query = {"entity": "board", "metric": "metric_000", "from": begin, "to": end, "rollup": "1h"}
+            while len(httpx.get(f"{url}/api/v1/range", params=query, timeout=60).json()["data"]) < days * 24 - 1:
+                time.sleep(2)
+        found = answer(browser("zoom", url, chromium, entity, begin, begin + 30 * DAY_MS, 6))["taken"]
         times = sorted(one["ms"] for one in found)
         print(f"zoom over 30 days, {found[0]['charts']} charts in view: {times[len(times) // 2]:.0f} ms in the median,")
         print(f"{times[0]:.0f} to {times[-1]:.0f}; its requests took {found[-1]['server']} ms")
@@ -176,5 +183,9 @@ def main(arguments: list[str]) -> None:
     if not chromium or not (HERE.parent / "ui" / "node_modules").is_dir():
         sys.exit("cannot measure the page: want chromium, and ui/node_modules (make run installs it)")
     figures = {"busy": busy, "memory": memory, "overview": overview, "zoom": zoom}
-    for name in arguments or figures:
-        figures[name](chromium)
+    parser = argparse.ArgumentParser(prog="python -m bench page", description=__doc__.splitlines()[0])
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(figures)}; all of them if none")
+    parser.add_argument("--data", default="", help="a folder that bench.year made")
+    options = parser.parse_args(arguments)
+    for name in options.figures or figures:
+        figures[name](chromium, options.data)

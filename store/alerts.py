@@ -18,8 +18,12 @@ class AlertTables:
     def __init__(self, thread: StoreThread) -> None:
         self._thread = thread
 
-    async def _bodies(self, sql: str, kind: Any, parameters: dict[str, Any] | None = None) -> list[Any]:
-        rows = await self._thread.run(self._thread.store.select, sql, parameters or {})
+    async def _bodies(
+        self, sql: str, kind: Any, parameters: dict[str, Any] | None = None, *, shown: bool = False
+    ) -> list[Any]:
+        """``shown``: to people, who do not wait for what is being written."""
+        ask = self._thread.read if shown else self._thread.run
+        rows = await ask(self._thread.store.select, sql, parameters or {})
         return [msgspec.json.decode(body, type=kind) for body in rows["body"]]
 
     async def write(
@@ -68,7 +72,7 @@ class AlertTables:
     async def alerts(self, limit: int = 10_000) -> list[Alert]:
         """Return the alerts, the last changed first."""
         sql = "SELECT body FROM alerts FINAL ORDER BY updated_ms DESC LIMIT {limit:UInt32}"
-        return await self._bodies(sql, Alert, {"limit": limit})
+        return await self._bodies(sql, Alert, {"limit": limit}, shown=True)
 
     async def firing(self) -> list[str]:
         """Return the entities of firing alerts, of any partition."""
@@ -86,7 +90,7 @@ class AlertTables:
     async def notifications(self, limit: int = 1000) -> list[Notification]:
         """Return the outbox, newest first."""
         sql = "SELECT body FROM outbox FINAL ORDER BY created_ms DESC LIMIT {limit:UInt32}"
-        return await self._bodies(sql, Notification, {"limit": limit})
+        return await self._bodies(sql, Notification, {"limit": limit}, shown=True)
 
     async def silences(self) -> list[Silence]:
         return await self._bodies("SELECT body FROM silences FINAL ORDER BY updated_ms DESC LIMIT 1000", Silence)

@@ -57,5 +57,5 @@ class IncidentTable:
             sql += " AND (start < {start:Int64} OR (start = {start:Int64} AND id > {id:String}))"
             parameters |= {"start": after.start_ms, "id": after.id}
         sql += " ORDER BY start DESC, id LIMIT {limit:UInt32}"
-        rows = await self._thread.run(self._thread.store.select, sql, parameters)
+        rows = await self._thread.read(self._thread.store.select, sql, parameters)
         return [msgspec.json.decode(body, type=Incident) for body in rows["body"]]

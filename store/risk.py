@@ -58,7 +58,7 @@ class RiskTable:
             f"{where} WHERE end_ms > {{low:Int64}}))"
             f" GROUP BY entity, bucket ORDER BY entity, bucket LIMIT {ROWS_MAX}"
         )
-        rows = await self._thread.run(self._thread.store.select, sql, parameters)
+        rows = await self._thread.read(self._thread.store.select, sql, parameters)
         return RiskLines(rows["entity"], rows["bucket"], rows["score"], rows["p"], rows["flagged"])
 
     async def newest(self, low_ms: int) -> list[Newest]:
@@ -69,7 +69,7 @@ class RiskTable:
             f"SELECT entity, rollup, {newest} FROM ({_NUMBERS} PREWHERE start_ms >= {{low:Int64}})"  # noqa: S608 - of ours
             " GROUP BY entity, rollup ORDER BY entity, rollup"
         )
-        rows: dict[str, Any] = await self._thread.run(self._thread.store.select, sql, {"low": low_ms})
+        rows: dict[str, Any] = await self._thread.read(self._thread.store.select, sql, {"low": low_ms})
         columns = (c if isinstance(c, list) else c.tolist() for c in rows.values())
         return [Newest(*values) for values in zip(*columns, strict=True)]
 
@@ -87,5 +87,5 @@ class RiskTable:
         names, starts = [one.entity for one in those], [one.start for one in those]
         parameters: dict[str, Any] = {"rollups": sorted({one.rollup for one in those}), "entities": sorted(set(names))}
         parameters |= {"low": min(starts), "names": names, "starts": starts}
-        rows = await self._thread.run(self._thread.store.select, sql, parameters)
+        rows = await self._thread.read(self._thread.store.select, sql, parameters)
         return dict(zip(rows["entity"], rows["reason"], strict=True))

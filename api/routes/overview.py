@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from starlette.requests import Request
@@ -33,24 +34,28 @@ class OverviewRoutes:
         """
         from_ms, to_ms, points = self._interval(request, "-10m", "60")
         step_ms = max(STEP_MS_MIN, -(-(to_ms - from_ms) // points))
-        lines = await self._table.lines(from_ms, to_ms, step_ms, None)
+        lines, found, alerts = await asyncio.gather(
+            self._table.lines(from_ms, to_ms, step_ms, None),
+            self._table.newest(self._context.now_ms() - NEWEST_MS),
+            self._context.alerts.alerts(),
+        )
         scores: dict[str, list[int | None]] = {}
         buckets = -(-(to_ms - from_ms) // step_ms)
         whole = (lines.score * 100).round().astype(int).tolist()
         for entity, bucket, score in zip(lines.entity, lines.bucket.tolist(), whole, strict=True):
             scores.setdefault(entity, [None] * buckets)[bucket] = score
         newest: dict[str, list[Newest]] = {}
-        for one in await self._table.newest(self._context.now_ms() - NEWEST_MS):
+        for one in found:
             newest.setdefault(one.entity, []).append(one)
         worst = sorted((max(those, key=_risk) for those in newest.values()), key=_risk, reverse=True)
         reasons = await self._table.reasons(worst[:REASONS_MAX])
         firing: dict[str, dict[str, str]] = {}
-        for alert in await self._context.alerts.alerts():
+        for alert in alerts:
             if alert.state == "firing":
                 firing.setdefault(alert.entity, {})[alert.fingerprint] = "held" if alert.held else "firing"
         rows = []
         for entity, labels in sorted(self._labelled().items()):
-            alerts = firing.get(entity, {})
+            mine = firing.get(entity, {})
             rows.append(
                 {
                     "entity": entity,
@@ -58,8 +63,8 @@ class OverviewRoutes:
                     "line": scores.get(entity, []),
                     "verdicts": [_shown(one) for one in newest.get(entity, [])],
                     "reason": reasons.get(entity, ""),
-                    "alert": None if not alerts else "firing" if "firing" in alerts.values() else "held",
-                    "alerts": alerts,
+                    "alert": None if not mine else "firing" if "firing" in mine.values() else "held",
+                    "alerts": mine,
                 }
             )
         return json_response({"from": from_ms, "step": step_ms, "entities": rows})

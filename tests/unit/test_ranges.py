@@ -10,8 +10,11 @@ import pytest
 from schemas.errors import DataError
 from schemas.series import make_series
 from store import ranges
+from store.alerts import AlertTables
+from store.incidents import IncidentTable
 from store.ranges import STATS, pivoted
 from store.repository import Repository
+from store.risk import RiskTable
 from store.thread import LONG_READERS, READERS, StoreThread
 from stream.rollup.aggregate import aggregate
 from tests.unit.test_store import HOSTILE, store  # noqa: F401 - a fixture, both engines
@@ -200,3 +203,15 @@ async def test_readers_see_what_was_written_and_run_beside_writes(store):  # noq
         written += 1
     await asyncio.gather(*reading)
     assert not wrong and written > 0
+
+
+async def test_what_the_page_asks_does_not_wait_for_what_is_being_written(store):  # noqa: F811
+    thread, written = StoreThread(store), threading.Event()
+    risk, incidents, alerts = RiskTable(thread), IncidentTable(thread), AlertTables(thread)
+    writing = thread.submit(written.wait, 30)
+    try:
+        asked = [risk.lines(0, 1000, 10, None), risk.lines(0, 1000, 10, ["e"]), risk.newest(0), alerts.alerts()]
+        answers = await asyncio.gather(*asked, incidents.select(["e"], limit=5), alerts.notifications())
+        assert not writing.done() and answers[2:] == [[], [], [], []]
+    finally:
+        written.set()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,10 +23,10 @@ def model_id(rollup: str, period: str, kind: str, group: str = REST) -> str:
 
 def cards_of(engine: Engine) -> list[dict[str, Any]]:
     """Return a card a model of the engine, JSON-ready."""
-    leads, out = lead_times(engine), []
+    told, out = begun(engine), []
     for group, bank in sorted(engine.ring.banks.of_group.items()):
-        told = {e: s for e, s in engine.labels.starts().items() if engine.settings.groups.of(e) == group}
-        incidents = sum(len(set(starts)) for starts in told.values())
+        of = {period: those for (g, period), those in told.items() if g == group}
+        of[POOLED] = [one for those in of.values() for one in those]
         for period, kind in sorted(bank.cells):
             contest = bank.contests[period]
             name = f"{POOLED if period == POOLED else 'own'}.{kind}"
@@ -38,14 +39,13 @@ def cards_of(engine: Engine) -> list[dict[str, Any]]:
                 "horizon_s": engine.settings.horizons_ms[engine.settings.middle] // 1000,
                 "champion": _answers(engine, group, period, kind),
                 "pinned": _answers(engine, group, period, kind) and engine.pinned(group, period),
-                "incidents": incidents,
                 "relearned": engine.ring.relearned,
-                "lead_time": leads,
+                **_told(of.get(period, ())),
                 **_figures(contest, name),
             }
             if period == POOLED:
                 others = {p: c for p, c in sorted(bank.contests.items()) if p != POOLED}
-                card["periods"] = {p: _figures(c, name, curves=False) for p, c in others.items()}
+                card["periods"] = {p: _told(of.get(p, ())) | _figures(c, name, curves=False) for p, c in others.items()}
                 card["answers_for"] = [p for p in others if engine.champion(group, p) == name]
             else:
                 pooled = contest.figures[f"{POOLED}.{kind}"]
@@ -58,6 +58,10 @@ def cards_of(engine: Engine) -> list[dict[str, Any]]:
             if absent(kind)
         ]
     return out
+
+
+def _told(incidents: Sequence[Begun]) -> dict[str, Any]:
+    return {"incidents": len(incidents), "lead_time": lead_time(incidents)}
 
 
 def _answers(engine: Engine, group: str, period: str, kind: str) -> bool:
@@ -86,21 +90,34 @@ def _figures(contest: Contest, name: str, *, curves: bool = True) -> dict[str, A
     return out
 
 
-def lead_times(engine: Engine) -> dict[str, Any]:
-    """Of the incidents that began within the ring: how many were flagged within the middle horizon before."""
+class Begun(NamedTuple):
+    """An incident. ``kept`` : whether the windows before it still are; ``lead_s`` : how long before it the first window
+    closed that was flagged, of those within the middle horizon; None: none was."""
+
+    kept: bool
+    lead_s: float | None
+
+
+def begun(engine: Engine) -> dict[tuple[str, str], list[Begun]]:
+    """Return the incidents told of, by group and by the traffic period in which each began."""
     span_ms = engine.settings.horizons_ms[engine.settings.middle]
     oldest = min((entry.start_ms for entry in engine.ring.entries), default=0)
-    leads, count = [], 0
     flagged: dict[str, list[int]] = {}
     for entry in engine.ring.entries:
         for i in np.flatnonzero(entry.flag).tolist():
             flagged.setdefault(entry.entities[i], []).append(entry.end_ms)
+    out: dict[tuple[str, str], list[Begun]] = {}
     for entity, starts in engine.labels.starts().items():
-        for start_ms in starts:
-            if start_ms < oldest:
-                continue
-            count += 1
-            before = [end for end in flagged.get(entity, []) if start_ms - span_ms <= end <= start_ms]
-            if before:
-                leads.append((start_ms - min(before)) / 1000)
-    return {"incidents": count, "warned": len(leads), "median_s": float(np.median(leads)) if leads else None}
+        group = engine.settings.groups.of(entity)
+        for start_ms in sorted(set(starts)):
+            before = [end for end in flagged.get(entity, ()) if start_ms - span_ms <= end <= start_ms]
+            one = Begun(start_ms >= oldest, (start_ms - min(before)) / 1000 if before else None)
+            out.setdefault((group, engine.period_of(start_ms, entity)), []).append(one)
+    return out
+
+
+def lead_time(incidents: Sequence[Begun]) -> dict[str, Any]:
+    """Return how many of the incidents were warned of and how long before, of those of which it is known."""
+    kept = [one.lead_s for one in incidents if one.kept]
+    leads = [lead for lead in kept if lead is not None]
+    return {"incidents": len(kept), "warned": len(leads), "median_s": float(np.median(leads)) if leads else None}

@@ -315,6 +315,9 @@ class Engine:
         above = logit(risk) >= logit(base) + LIFT
         return flag | (trained & residuals.ready & above & self.risk_budget.passes(rows, risk))
 
+    def period_of(self, at_ms: int, entity: str) -> str:
+        return self._periods.name(at_ms, entity)
+
     def model_cards(self) -> list[dict[str, Any]]:
         """Return what ``GET /api/v1/models/{id}`` shows of each model, JSON-ready."""
         return cards_of(self)

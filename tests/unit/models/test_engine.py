@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import msgspec
 import numpy as np
@@ -78,6 +79,28 @@ def test_it_learns_from_incidents_and_its_figures_say_so():
     assert pooled["calibration_error"] < 0.1
     assert pooled["roc_curve"][0] == [0, 0] and pooled["roc_curve"][-1] == [1, 1]
     assert flagged
+
+
+def test_incidents_and_lead_time_are_those_of_the_period_they_began_in():
+    frames, incidents = site()
+    later = frames[500].start_ms
+    day = datetime.fromtimestamp(later / 1000, UTC)
+    busy = {"name": "busy", "days": [day.strftime("%a").lower()], "start": day.strftime("%H:%M"), "end": "23:59"}
+    one = Engine("1m", MINUTE, MINUTE, SETTINGS, Periods(ranges=[{**busy, "entities": ["e1"]}]))
+    for incident in incidents:
+        one.incident(incident)
+    for frame in frames:
+        one.step(frame)
+    pooled, cards = card(one), {period: card(one, period) for period in ("busy", "normal")}
+    of_busy = sum(i.entity == "e1" and i.start_ms >= later for i in incidents)
+    assert (cards["busy"]["incidents"], cards["normal"]["incidents"]) == (of_busy, len(incidents) - of_busy)
+    assert 0 < of_busy and pooled["incidents"] == len(incidents)
+    for period, own in cards.items():
+        assert pooled["periods"][period]["lead_time"] == own["lead_time"]
+    for field in ("incidents", "warned"):
+        assert pooled["lead_time"][field] == sum(own["lead_time"][field] for own in cards.values())
+    assert cards["busy"]["lead_time"]["incidents"] == of_busy
+    assert 0 < cards["busy"]["lead_time"]["median_s"] <= 600 and cards["busy"]["lead_time"]["warned"] > 0
 
 
 def test_contributions_sum_to_the_logit():

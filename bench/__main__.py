@@ -17,6 +17,7 @@ FIGURES = {
     "soak": "bench.soak",
     "page": "bench.page",
     "remote_write": "bench.remote_write",
+    "resemblance": "bench.resemblance",
     "site": "bench.site",
     "storage": "bench.storage",
 }

@@ -124,7 +124,7 @@ async function zoom(entity, from, to, times) {
       const look = () => {
         const those = [...document.querySelectorAll('#charts .frame')].filter((f) => f.chart.visible);
         const ready = those.every(({ chart }) => { const range = chart.graph?.xAxisRange(); return range && Math.abs(range[0] - a) < 2 && [...chart.lines.values()].some((line) => line.length > 20 && line.times[0] >= a - 3_600_000); });
-        if (ready && !document.querySelector('#charts[aria-busy]')) requestAnimationFrame(() => done({ ms: performance.now() - began, charts: those.length, server: performance.getEntriesByType('resource').filter((r) => r.startTime >= began).map((r) => [r.name.split('/').at(-1).split('?')[0], Math.round(r.duration)]) }));
+        if (ready && !document.querySelector('#charts[aria-busy]')) requestAnimationFrame(() => done({ ms: performance.now() - began, charts: those.length, server: performance.getEntriesByType('resource').filter((r) => r.startTime >= began).map((r) => [r.name.split('/').at(-1).split('?')[0], Math.round(r.startTime - began), Math.round(r.duration)]) }));
         else setTimeout(look, 5);
       };
       look();

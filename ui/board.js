@@ -164,6 +164,7 @@ export class Board {
     for (const chart of those) chart.loaded = turn;
     if (!those.length) return;
     const asked = { from: view.from, to: view.to, live: view.live, beside: view.beside };
+    const spread = view.band && !this.raw() ? readSpread(those, this.series, asked, signal) : null;
     const rollup = await readLines(those, this.series, asked, signal);
     if (turn !== this.turn) return;
     this.rollup = rollup;
@@ -171,7 +172,7 @@ export class Board {
     this.onShown();
     this.redraw(those);
     const more = [];
-    if (view.band && !this.raw()) more.push(readSpread(those, this.series, asked, signal));
+    if (spread) more.push(spread());
     if (view.forecast) more.push(readForecasts(those, this.series, this.ahead(), signal, (chart) => { if (turn === this.turn) this.redraw([chart]); }));
     if (!more.length) return;
     await Promise.all(more);

@@ -82,30 +82,43 @@ function* columnsOf(answer, entity) {
   }
 }
 
-/** Give gauges the spread within each window: least, greatest, p95. */
-export async function readSpread(charts, series, view, signal) {
-  const those = charts.filter((chart) => series.kind(chart.metric) === 'gauge' && series.metrics.get(chart.metric).keys.length <= SPREAD_LINES_MAX && chart.rollup);
-  await Promise.all([...byRollup(those)].map(async ([rollup, some]) => {
-    const metrics = some.map((chart) => chart.metric);
-    const ask = (stat) => get('range', queryOf(series, metrics, stat, { from: view.from, to: view.to }, rollup), signal);
-    const found = await Promise.all(['min', 'max', 'p95'].map(ask));
-    const [low, high, middle] = found.map((answer) => new Map([...columnsOf(answer, series.entity)].map(([key, times, values]) => [key, [times, values]])));
-    for (const chart of some) {
-      chart.bands = chart.bands.filter((band) => band.kind !== 'spread');
-      [...chart.lines.keys()].forEach((key, of) => {
-        if (!low.has(key) || !high.has(key) || !middle.has(key)) return;
-        const [times, lows] = low.get(key);
-        const gap = 2.5 * chart.step;
-        const band = { kind: 'spread', of, times: [], low: [], high: [], middle: [] };
-        const push = (ms, a, b, c) => { band.times.push(ms); band.low.push(a); band.high.push(b); band.middle.push(c); };
-        times.forEach((ms, i) => {
-          if (i && ms - times[i - 1] > gap) push(times[i - 1] + chart.step, NaN, NaN, NaN);
-          push(ms, lows[i], high.get(key)[1][i], middle.get(key)[1][i]);
-        });
-        chart.bands.push(band);
+/**
+ * Ask for the spread within each window of gauges, least, greatest and p95, beside the lines: both are given the same
+ * windows. @returns {() => Promise<void>} call it once the lines are there, to give it to the charts
+ */
+export function readSpread(charts, series, view, signal) {
+  const those = charts.filter((chart) => series.kind(chart.metric) === 'gauge' && series.metrics.get(chart.metric).keys.length <= SPREAD_LINES_MAX);
+  const ask = (some, rollup) => Promise.all(['min', 'max', 'p95'].map((stat) => get('range', queryOf(series, some.map((chart) => chart.metric), stat, { from: view.from, to: view.to }, rollup), signal)));
+  const asked = those.length ? ask(those, 'auto') : Promise.resolve([]);
+  asked.catch(() => {}); // it is told to whoever waits for it
+  return async () => {
+    const found = await asked;
+    const same = those.filter((chart) => found.every((answer) => answer.rollup === chart.rollup));
+    spread(same, series, found);
+    const others = byRollup(those.filter((chart) => chart.rollup && !same.includes(chart)));
+    await Promise.all([...others].map(async ([rollup, some]) => spread(some, series, await ask(some, rollup))));
+  };
+}
+
+/** Give charts bands of what min, max and p95 answered. */
+function spread(charts, series, found) {
+  if (!charts.length) return;
+  const [low, high, middle] = found.map((answer) => new Map([...columnsOf(answer, series.entity)].map(([key, times, values]) => [key, [times, values]])));
+  for (const chart of charts) {
+    chart.bands = chart.bands.filter((band) => band.kind !== 'spread');
+    [...chart.lines.keys()].forEach((key, of) => {
+      if (!low.has(key) || !high.has(key) || !middle.has(key)) return;
+      const [times, lows] = low.get(key);
+      const gap = 2.5 * chart.step;
+      const band = { kind: 'spread', of, times: [], low: [], high: [], middle: [] };
+      const push = (ms, a, b, c) => { band.times.push(ms); band.low.push(a); band.high.push(b); band.middle.push(c); };
+      times.forEach((ms, i) => {
+        if (i && ms - times[i - 1] > gap) push(times[i - 1] + chart.step, NaN, NaN, NaN);
+        push(ms, lows[i], high.get(key)[1][i], middle.get(key)[1][i]);
       });
-    }
-  }));
+      chart.bands.push(band);
+    });
+  }
 }
 
 function byRollup(charts) {

@@ -53,8 +53,8 @@ async function entity(page) {
   await until(page, () => /1m/.test(document.querySelector('#resolution').textContent));
   seen.resolution = await page.textContent('#resolution');
   await until(page, () => [...document.querySelectorAll('#charts .frame')].some((f) => f.chart.bands.length));
-  await until(page, () => document.querySelectorAll('.pin[data-kind=incident]').length && document.querySelectorAll('.pin[data-kind=alert]').length && document.querySelectorAll('.pin[data-kind=period]').length, null, 60_000);
-  seen.pins = await page.evaluate(() => Object.fromEntries(['incident', 'alert', 'period'].map((kind) => [kind, document.querySelector(`.pin[data-kind=${kind}]`).title])));
+  await until(page, () => document.querySelectorAll('.pin[data-kind=incident]').length && document.querySelectorAll('.pin[data-kind=alert]').length && [...document.querySelectorAll('.pin[data-kind=period]')].some((pin) => pin.title.includes('sale')), null, 60_000); // a weekend is a period too
+  seen.pins = await page.evaluate(() => Object.fromEntries(['incident', 'alert', 'period'].map((kind) => [kind, [...document.querySelectorAll(`.pin[data-kind=${kind}]`)].map((pin) => pin.title).join('\n')])));
   await until(page, () => Number(document.querySelector('#charts .plot').dataset.flags) > 0);
   await settled(page);
   await page.waitForTimeout(300);

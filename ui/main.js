@@ -195,7 +195,8 @@ async function begin() {
 }
 
 onView((changed) => {
-  if (changed.has('entity')) showEntity();
+  if (changed.has('entity') && view.entity) showEntity();
+  else if (changed.has('entity') && risk.all.size) change({ entity: risk.ordered()[0].entity }); // an address without one
   else if (changed.has('at') || changed.has('live')) explain();
   if (changed.has('metrics')) sidebar.listMetrics();
   if (changed.has('zone')) { places.show(); explain(); }

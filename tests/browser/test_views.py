@@ -68,6 +68,7 @@ def test_every_place_shows_what_there_is_and_names_stay_text(tmp_path):
         assert seen["hostile"] == HOSTILE and seen["metric"] == METRIC
         assert seen["incident"][0] == HOSTILE and seen["incident"][5] == "<b>restart</b>"
         assert seen["wide-dark-390"] == 0
+        assert seen["nameless"] == ["", 0, True], "an address without an entity shows the riskiest"
         assert seen["cookie"] == [[True, "Strict"]] and seen["scriptSees"] == ""
         stop(process)
     finally:

@@ -56,18 +56,26 @@ await driver.run(async (use) => {
     await page.context().close();
   }
 
+  const page = use(await driver.open('#place=entity', { viewport: DESK }));
+  await until(page, () => /entity=./.test(location.hash), null, 60_000);
+  await page.evaluate(() => { location.hash = '#place=overview'; }); // a link without an entity
+  await until(page, () => document.querySelectorAll('.row[data-entity]').length > 5);
+  await page.waitForTimeout(500);
+  seen.nameless = await page.evaluate(() => [document.querySelector('#message').textContent, document.querySelectorAll('.row[data-entity=""]').length, /entity=./.test(location.hash)]);
+  await page.context().close();
+
   process.stdout.write('guarded\n');
   const { value: guarded } = await lines.next();
   driver.url = guarded;
-  const page = use(await driver.open());
-  await page.waitForSelector('#token');
-  await driver.check(page, 'sign-in');
-  await page.locator('#token').fill('wrong');
-  await page.locator('#sign-in button').click();
-  await until(page, () => /not known/.test(document.querySelector('#sign-in').textContent));
-  await page.locator('#token').fill(token);
-  await page.locator('#sign-in button').click();
-  await until(page, () => document.querySelector('#connection').dataset.state === 'live' && document.querySelector('#sign-in').hidden, null, 60_000);
-  seen.cookie = (await page.context().cookies()).map((one) => [one.httpOnly, one.sameSite]);
-  seen.scriptSees = await page.evaluate(() => document.cookie);
+  const stranger = use(await driver.open());
+  await stranger.waitForSelector('#token');
+  await driver.check(stranger, 'sign-in');
+  await stranger.locator('#token').fill('wrong');
+  await stranger.locator('#sign-in button').click();
+  await until(stranger, () => /not known/.test(document.querySelector('#sign-in').textContent));
+  await stranger.locator('#token').fill(token);
+  await stranger.locator('#sign-in button').click();
+  await until(stranger, () => document.querySelector('#connection').dataset.state === 'live' && document.querySelector('#sign-in').hidden, null, 60_000);
+  seen.cookie = (await stranger.context().cookies()).map((one) => [one.httpOnly, one.sameSite]);
+  seen.scriptSees = await stranger.evaluate(() => document.cookie);
 });

@@ -168,6 +168,7 @@ LoadPlugin write_http
     URL "{url}/collectd"
     Format "JSON"
     BufferSize 1024
+    Timeout 60000
   </Node>
 </Plugin>
 """

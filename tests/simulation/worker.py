@@ -110,6 +110,9 @@ class MemoryRepository:
         await self._faults.at(SinkError)
         self.series |= {one.series_id: one for one in series}
 
+    async def refresh_series(self) -> None:
+        """All series are written here."""
+
     async def checkpoint(self, topic: str, partition: int) -> dict | None:
         return self.table.checkpoint
 

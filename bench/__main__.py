@@ -15,6 +15,7 @@ FIGURES = {
     "events": "bench.user_events",
     "cluster": "bench.cluster",
     "soak": "bench.soak",
+    "overload": "bench.overload",
     "page": "bench.page",
     "remote_write": "bench.remote_write",
     "resemblance": "bench.resemblance",

@@ -24,8 +24,9 @@ def start(data, *extra, env=None, role="up"):
         text=True,
         env=dict(os.environ) | (env or {}),
     )
-    ready, _, _ = select.select([process.stdout], [], [], START_S * PATIENCE)
-    if not ready:
+    waiting = select.poll()  # select() knows no descriptor above 1,023, and some tests have more
+    waiting.register(process.stdout, select.POLLIN)
+    if not waiting.poll(1000 * START_S * PATIENCE):
         process.kill()
     line = process.stdout.readline()
     assert line.startswith("ready "), f"{role} {data} is not ready after {START_S * PATIENCE} s: {line!r}"

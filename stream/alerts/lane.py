@@ -31,6 +31,11 @@ def plan(lane: Sequence[Notification], known: Callable[[Alert], Alert | None], n
     mixed = parts(lane, known)
     unheard: set[tuple[str, int]] = set()
     behind: set[str] = set()  # alerts of what is held back: what is told of them later stays behind it
+
+    def without_beginning(after: int) -> list[int]:
+        """With a beginning that nobody hears of goes its end, now: the next call knows nothing of this one."""
+        return [at for at in range(after + 1, len(lane)) if _all_of(lane[at], unheard)]
+
     for at, one in enumerate(lane):
         if _all_of(one, unheard):
             drop.append(at)
@@ -39,13 +44,10 @@ def plan(lane: Sequence[Notification], known: Callable[[Alert], Alert | None], n
             behind |= {alert.fingerprint for alert in one.alerts}
             continue
         if at in mixed:  # until it is taken apart
-            drop += [later for later in range(at + 1, len(lane)) if _all_of(lane[later], unheard)]
-            return Plan(hold, drop, None)
+            return Plan(hold, drop + without_beginning(at), None)
         loud, quiet = _standing(one, known)
         if loud or not (quiet or one.held):
-            # With a beginning that nobody hears of goes its end, now: the next call knows nothing of this one.
-            drop += [later for later in range(at + 1, len(lane)) if _all_of(lane[later], unheard)]
-            return Plan(hold, drop, at if one.next_ms <= now_ms else None)
+            return Plan(hold, drop + without_beginning(at), at if one.next_ms <= now_ms else None)
         after = [_after(alert, lane[at + 1 :]) for alert in one.alerts]
         if quiet or None in after:
             behind |= {alert.fingerprint for alert in one.alerts}
@@ -76,7 +78,7 @@ def parts(lane: Sequence[Notification], known: Callable[[Alert], Alert | None]) 
         apart: list[list[Alert]] = []
         for alert in one.alerts:
             begins = alert.state == "firing"
-            quiet = _held(alert, known) if begins else alert.fingerprint in unheard
+            quiet = _held(alert, known) is True if begins else alert.fingerprint in unheard
             if begins and (quiet or one.held):
                 unheard.add(alert.fingerprint)
             if quiet:
@@ -88,23 +90,20 @@ def parts(lane: Sequence[Notification], known: Callable[[Alert], Alert | None]) 
     return out
 
 
-def _held(alert: Alert, known: Callable[[Alert], Alert | None]) -> bool:
-    """Return whether an alert is held back now, as the very one that is to be told."""
+def _held(alert: Alert, known: Callable[[Alert], Alert | None]) -> bool | None:
+    """Return whether an alert is held back now, as the very one that is to be told; None: it is another by now."""
     now = known(alert)
-    return now is not None and now.sequence == alert.sequence and now.held
+    return now.held if now is not None and now.sequence == alert.sequence else None
 
 
 def _standing(one: Notification, known: Callable[[Alert], Alert | None]) -> tuple[bool, bool]:
     """Return whether it has to be told whatever holds alerts back, and whether any alert of it is held back now."""
     quiet = False
     for alert in one.alerts:
-        now = known(alert)
-        if alert.state != "firing":
+        held = _held(alert, known)
+        if alert.state != "firing" or held is False:
             return True, False
-        if now is not None and now.sequence == alert.sequence:
-            if not now.held:
-                return True, False
-            quiet = True
+        quiet = quiet or held is True
     return False, quiet
 
 

@@ -78,7 +78,7 @@ class Superimposed:
         own = {name: getattr(self, name)[at] for name in _FIELDS}
         count, unit = own["count"], own["unit"]
         settled = there & (count >= SETTLE)
-        value = np.arcsinh(np.where(there, x, 0.0) / np.where(unit > 0, unit, 1.0))
+        value = scaled(x, unit)
         reference = narrow.take(self._references(rows, start_ms - day_ms, day_ms, wide_shape[1]))  # [3, n, metrics]
         known = np.isfinite(reference) & settled
         off = np.where(known, value - np.nan_to_num(reference), 0.0)
@@ -182,6 +182,11 @@ class Superimposed:
         self.drift.restore(state["drift"])
         for name in state.keys() - {"drift"}:
             setattr(self, name, state[name].copy())
+
+
+def scaled(x: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Return values on the scale on which days are laid over each other, 0 of what is missing."""
+    return np.arcsinh(np.where(np.isfinite(x), x, 0.0) / np.where(unit > 0, unit, 1.0))
 
 
 def channel(over: np.ndarray, name: str) -> np.ndarray:

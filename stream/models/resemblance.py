@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from stream.features.superimposed import BINS, DAY_MS, SETTLE, Superimposed
+from stream.features.superimposed import BINS, DAY_MS, SETTLE, Superimposed, scaled
 from stream.models.base import grown
 from stream.models.periods import Moment
 
@@ -189,8 +189,7 @@ def _gain(x: np.ndarray, over: Superimposed, rows: np.ndarray, usual: np.ndarray
     """
     unit, spread = over.unit[rows], over.spread[rows]
     settled = np.isfinite(x) & (over.count[rows] > SETTLE)
-    value = np.arcsinh(np.where(settled, x, 0.0) / np.where(unit > 0, unit, 1.0))
-    off = np.where(settled, (value - usual) / (spread + FLOOR), np.nan)
+    off = np.where(settled, (scaled(x, unit) - usual) / (spread + FLOOR), np.nan)
     loss = np.log1p(off**2)
     better = loss[now, np.arange(len(x))] - loss
     known = np.isfinite(better)

@@ -19,9 +19,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import psutil
 
+from bench.told import figures
 from bench.workload import batches
 from log.kafka import KafkaLog
 from log.kafka_options import KafkaOptions
@@ -114,10 +114,7 @@ def _until(ports: list[int], name: str, wanted: int | list[int]) -> None:
     """Wait until the workers tell what is wanted of a figure: of each, or in all."""
     end = time.monotonic() + 900
     while time.monotonic() < end:
-        texts = [httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text for port in ports]
-        got = [
-            int(float(line.split()[-1])) for text in texts for line in text.splitlines() if line.startswith(name + " ")
-        ]
+        got = [int(value) for port in ports for told, value in figures(f"http://127.0.0.1:{port}") if told == name]
         if got == wanted or sum(got) == wanted:
             return
         time.sleep(0.5)

@@ -16,27 +16,11 @@ import tempfile
 import threading
 import time
 
-import httpx
-import psutil
-
 from bench.fanout import Server
 from bench.latency import Load
+from bench.told import standing
 
 EVERY_S, LOOK_S = 10, 2.0
-
-
-def look(url: str) -> dict[str, float]:
-    """Return the worst delay of a watermark in seconds, records not read yet, and samples taken in."""
-    out = {"delay_s": 0.0, "lag": 0.0, "samples": 0.0}
-    for line in httpx.get(f"{url}/metrics", timeout=60).text.splitlines():
-        name, _, value = line.rpartition(" ")
-        if name.startswith("foreshock_watermark_delay_seconds"):
-            out["delay_s"] = max(out["delay_s"], float(value))
-        elif name.startswith('foreshock_lag_records{topic="samples"'):
-            out["lag"] += float(value)
-        elif name == "foreshock_samples_total":
-            out["samples"] = float(value)
-    return out
 
 
 def run(series: int, seconds: float, models: bool) -> dict[str, float]:
@@ -49,8 +33,8 @@ def run(series: int, seconds: float, models: bool) -> dict[str, float]:
         sending.start()
         begin, seen = time.monotonic(), []
         while (at := time.monotonic() - begin) < seconds:
-            rss = psutil.Process(server.process.pid).memory_info().rss
-            seen.append(look(server.url) | {"at_s": at, "rss": rss, "cpu_s": server.cpu_s()})
+            rss, _ = server.memory()
+            seen.append(standing([server.url]) | {"at_s": at, "rss": rss, "cpu_s": server.cpu_s()})
             time.sleep(LOOK_S)
         load.stopped.set()
         sending.join(60)

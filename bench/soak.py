@@ -23,6 +23,7 @@ import httpx
 import numpy as np
 import psutil
 
+from bench.told import standing
 from log.kafka import KafkaLog
 from log.kafka_options import KafkaOptions
 from schemas.batch import encode_batch, make_batch
@@ -65,19 +66,12 @@ async def write(url: str, seconds: float, entities: int, rate: int) -> int:
 
 def look(workers: list[Role]) -> dict[str, float]:
     """Return the stream workers' resident MiB, CPU seconds, lag in records and delay of the watermark in seconds."""
-    out = {"rss_mib": 0.0, "cpu_s": 0.0, "lag": 0.0, "delay_s": 0.0, "samples": 0.0}
+    used = {"rss_mib": 0.0, "cpu_s": 0.0}
     for worker in workers:
         process = psutil.Process(worker.pid)
-        out["rss_mib"] += process.memory_info().rss / 2**20
-        out["cpu_s"] += sum(process.cpu_times()[:2])
-        for line in httpx.get(f"http://{worker.metrics}/metrics", timeout=30).text.splitlines():
-            name, _, value = line.rpartition(" ")
-            if name.startswith('foreshock_lag_records{topic="samples"'):
-                out["lag"] += float(value)
-            elif name.startswith("foreshock_watermark_delay_seconds"):
-                out["delay_s"] = max(out["delay_s"], float(value))
-            elif name == "foreshock_samples_total":
-                out["samples"] += float(value)
+        used["rss_mib"] += process.memory_info().rss / 2**20
+        used["cpu_s"] += sum(process.cpu_times()[:2])
+    out = used | standing(f"http://{worker.metrics}" for worker in workers)
     return {name: round(value, 1) for name, value in out.items()}
 
 

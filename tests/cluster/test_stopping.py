@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.cluster.brokers import Brokers
-from tests.running import CLI, PATIENCE, eventually, start
+from tests.running import CLI, eventually, start, stop
 
 STOP_S = 5  # what the product promises
 
@@ -18,14 +18,6 @@ STOP_S = 5  # what the product promises
 def broker(tmp_path):
     with Brokers(tmp_path / "kafka") as one:
         yield one
-
-
-def stopped_within(process, seconds):
-    began = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    status = process.wait(seconds * PATIENCE)
-    print(f"ended after {time.monotonic() - began:.1f} s")
-    return status
 
 
 @pytest.mark.cluster
@@ -38,7 +30,7 @@ def test_a_broker_that_died_does_not_hold_up_the_stop_and_what_was_accepted_is_t
         assert httpx.post(f"{url}/api/v1/samples", json=body).status_code == 202
         broker.kill(0)
         time.sleep(3)  # until its clients notice
-        assert stopped_within(process, STOP_S) == 0
+        stop(process, seconds=STOP_S)
     finally:
         process.kill()
     broker.start(0)
@@ -66,7 +58,7 @@ def test_a_start_that_waits_for_its_broker_can_be_stopped(broker, tmp_path):
     try:
         eventually(lambda: catches(process.pid, signal.SIGTERM), True, seconds=30)
         time.sleep(1)
-        assert stopped_within(process, STOP_S) == 0
+        stop(process, seconds=STOP_S)
     finally:
         process.kill()
 

@@ -270,6 +270,33 @@ async def test_an_end_that_waits_for_its_group_is_told_though_the_next_beginning
     receiver.close()
 
 
+class Owner:
+    """The alerter of a partition, which may begin again at any moment."""
+
+    def __init__(self, log, repository, rules, now):
+        self._log, self._given = log, (0, log, repository, rules, lambda: now[0])
+
+    async def begin(self):
+        self.alerter = PartitionAlerter(*self._given)
+        self._offset = await self.alerter.open()
+
+    async def again(self):
+        await self.alerter._deliverer.close()
+        await self.begin()
+
+    async def take(self, *verdicts):
+        """Take in what is new, and deliver until nothing is under way."""
+        if verdicts:
+            await self._log.append(VERDICTS, 0, encode_verdicts(list(verdicts)))
+        if records := await self._log.read(VERDICTS, 0, self._offset):
+            await self.alerter.process(records)
+            self._offset = records[-1].offset + 1
+        for _ in range(2):
+            await self.alerter.tick()
+            while any(not task.done() for task in self.alerter._deliverer._tasks.values()):
+                await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("crash", [False, True])
 @pytest.mark.parametrize("taken_once", [False, True], ids=["never heard of", "perhaps heard of"])
 @pytest.mark.parametrize("then", ["lifted", "over"])
@@ -279,47 +306,31 @@ async def test_a_silence_that_begins_while_a_notification_waits_holds_it_back(pa
     receiver, now, tables = Receiver([503] if taken_once else []), [NOW + 11_000], AlertTables(repository.thread)
     target = Target("ops", "webhook", receiver.url)
     rules = AlertSettings(windows=1, group_wait_ms=0, group_by=("period",), targets=(target,))
-    alerter, offset, count = PartitionAlerter(0, log, repository, rules, lambda: now[0]), 0, 0
-    await alerter.open()
-
-    async def take(*verdicts):
-        nonlocal offset, count
-        if verdicts:
-            await log.append(VERDICTS, 0, encode_verdicts(list(verdicts)))
-            count += 1
-        if count > offset:
-            await alerter.process(await log.read(VERDICTS, 0, offset))
-            offset = count
-        await alerter.tick()
-        while any(not task.done() for task in alerter._deliverer._tasks.values()):
-            await asyncio.sleep(0.01)
-        await alerter.tick()
-
+    owner = Owner(log, repository, rules, now)
+    await owner.begin()
     if taken_once:
-        await take(verdict(0, 1))  # answered 503: it may have been taken all the same
+        await owner.take(verdict(0, 1))  # answered 503: it may have been taken all the same
         assert len(receiver.requests) == 1
     else:
-        pump, alerter._deliverer.pump = alerter._deliverer.pump, lambda: None
-        await take(verdict(0, 1))  # in the outbox, and the process is held up before it is sent
-        alerter._deliverer.pump = pump
+        pump, owner.alerter._deliverer.pump = owner.alerter._deliverer.pump, lambda: None
+        await owner.take(verdict(0, 1))  # in the outbox, and the process is held up before it is sent
+        owner.alerter._deliverer.pump = pump
     silence = Silence(id="s9", matchers=[Matcher(name="entity", value="shop")], starts_ms=0, ends_ms=NOW + 10**9)
     await tables.put_silence(silence)
     now[0] += 60_000
-    await take()
+    await owner.take()
     (one,) = await tables.notifications()
     assert (one.state, one.held, one.error) == ("waiting", True, "held back: silenced by s9")
     if crash:
-        await alerter._deliverer.close()
-        alerter = PartitionAlerter(0, log, repository, rules, lambda: now[0])
-        offset = await alerter.open()
-    await take(verdict(1, 1, "db"))
+        await owner.again()
+    await owner.take(verdict(1, 1, "db"))
     if then == "lifted":
         silence.ends_ms = silence.updated_ms = now[0]
         await tables.put_silence(silence)
     else:
-        await take(verdict(2, 0))
+        await owner.take(verdict(2, 0))
     now[0] += 60_000
-    await take()
+    await owner.take()
     told = [(a["labels"]["entity"], a["status"]) for body in receiver.taken() for a in body["data"]["alerts"]]
     ends = {"lifted": [("shop", "firing")], "over": [("shop", "resolved")] if taken_once else []}[then]
     assert told == [("db", "firing"), *ends]
@@ -327,7 +338,7 @@ async def test_a_silence_that_begins_while_a_notification_waits_holds_it_back(pa
         tuple(a.entity for a in n.alerts): n.state for n in await tables.notifications() if n.alerts[0].sequence == 1
     }
     assert states == {("shop",): "silenced" if then == "over" else "delivered", ("db",): "delivered"}
-    await alerter.close()
+    await owner.alerter.close()
     receiver.close()
 
 
@@ -340,59 +351,40 @@ async def test_of_a_group_that_is_silenced_in_part_the_rest_is_told_at_once(part
     rules = AlertSettings(
         windows=1, group_wait_ms=0, group_by=("period",), targets=(Target("ops", "webhook", receiver.url),)
     )
-    offset, count = 0, 0
-
-    async def fresh():
-        alerter = PartitionAlerter(0, log, repository, rules, lambda: now[0])
-        return alerter, await alerter.open()
-
-    async def take(*verdicts):
-        nonlocal offset, count
-        if verdicts:
-            await log.append(VERDICTS, 0, encode_verdicts(list(verdicts)))
-            count += 1
-        if count > offset:
-            await alerter.process(await log.read(VERDICTS, 0, offset))
-            offset = count
-        for _ in range(2):
-            await alerter.tick()
-            while any(not task.done() for task in alerter._deliverer._tasks.values()):
-                await asyncio.sleep(0.01)
+    owner = Owner(log, repository, rules, now)
+    await owner.begin()
 
     def told():
         return [
             sorted((a["labels"]["entity"], a["status"]) for a in body["data"]["alerts"]) for body in receiver.taken()
         ]
 
-    alerter, offset = await fresh()
-    pump, alerter._deliverer.pump = alerter._deliverer.pump, lambda: None
-    await take(*(verdict(0, 1, entity) for entity in ("db", "shop-1", "shop-2")))
+    pump, owner.alerter._deliverer.pump = owner.alerter._deliverer.pump, lambda: None
+    await owner.take(*(verdict(0, 1, entity) for entity in ("db", "shop-1", "shop-2")))
     silence = Silence(
         id="s", matchers=[Matcher(name="entity", value="shop-.*", is_regex=True)], starts_ms=0, ends_ms=NOW + 10**9
     )
     await tables.put_silence(silence)
     if crash:
-        await alerter._deliverer.close()
-        alerter, offset = await fresh()
+        await owner.again()
     else:
-        alerter._deliverer.pump = pump
-    await take()
+        owner.alerter._deliverer.pump = pump
+    await owner.take()
     assert told() == [[("db", "firing")]]
     if crash:  # taken apart, told in part, and begun again
-        await alerter._deliverer.close()
-        alerter, offset = await fresh()
-        await take()
+        await owner.again()
+        await owner.take()
     waiting = [one for one in await tables.notifications() if one.state == "waiting"]
     assert sorted(a.entity for one in waiting for a in one.alerts) == ["shop-1", "shop-2"]
     assert all(one.held and not one.attempts for one in waiting)
     if then == "lifted":
         silence.ends_ms = silence.updated_ms = now[0]
         await tables.put_silence(silence)
-        await take()
+        await owner.take()
         assert sorted(told()[1:]) == [[("shop-1", "firing")], [("shop-2", "firing")]]
-    await take(*(verdict(1, 0, entity) for entity in ("db", "shop-1", "shop-2")))
+    await owner.take(*(verdict(1, 0, entity) for entity in ("db", "shop-1", "shop-2")))
     now[0] += 60_000
-    await take()
+    await owner.take()
     entities = ("db", "shop-1", "shop-2") if then == "lifted" else ("db",)
     assert told()[-1] == [(entity, "resolved") for entity in entities]
     assert not [one for one in await tables.notifications() if one.state == "waiting"]
@@ -400,7 +392,7 @@ async def test_of_a_group_that_is_silenced_in_part_the_rest_is_told_at_once(part
     for _, headers, body, _ in receiver.requests:
         assert bodies.setdefault(headers["Idempotency-Key"], body) == body
     assert len(bodies) == len(receiver.requests)
-    await alerter.close()
+    await owner.alerter.close()
     receiver.close()
 
 

@@ -39,13 +39,27 @@ async def append(log):
     await log.append(SAMPLES, 0, encode_batch(make_batch([series], np.array([series.series_id]), [NOW_MS], [1.0])))
 
 
+async def taken_in(one, samples):
+    until = asyncio.get_running_loop().time() + 20
+    while one.status()["samples"] < samples and asyncio.get_running_loop().time() < until:
+        await asyncio.sleep(0.05)
+
+
+async def with_three(one, log):
+    """Start the worker on three records; return its partition once they are taken in."""
+    for _ in range(3):
+        await append(log)
+    await one.start()
+    await taken_in(one, 3)
+    (window,) = one.windows.values()
+    return window
+
+
 async def test_a_consumer_that_gives_nothing_though_there_is_something(worker, monkeypatch):
     one, log = worker
     await one.start()
     await append(log)
-    until = asyncio.get_running_loop().time() + 20
-    while not one.status()["samples"] and asyncio.get_running_loop().time() < until:
-        await asyncio.sleep(0.05)
+    await taken_in(one, 1)
     assert one.status()["samples"] == 1 and not one.failed.is_set()
 
     async def nothing(self, active_partitions, timeout):
@@ -67,15 +81,9 @@ async def test_partitions_that_are_shared_out_for_ever(worker, monkeypatch):
 
 async def test_records_that_the_client_left_out_are_read_from_the_log(worker):
     one, log = worker
+    window = await with_three(one, log)
     for _ in range(3):
         await append(log)
-    await one.start()
-    until = asyncio.get_running_loop().time() + 20
-    while one.status()["samples"] < 3 and asyncio.get_running_loop().time() < until:
-        await asyncio.sleep(0.05)
-    for _ in range(3):
-        await append(log)
-    (window,) = one.windows.values()
     last = (await log.read(SAMPLES, 0, 5))[-1:]
     await one._take_in(window, last)
     assert window.offset == 6 and one.status()["samples"] == 6
@@ -83,13 +91,7 @@ async def test_records_that_the_client_left_out_are_read_from_the_log(worker):
 
 async def test_records_that_a_new_leader_does_not_know_of_yet_are_waited_for(worker, monkeypatch):
     one, log = worker
-    for _ in range(3):
-        await append(log)
-    await one.start()
-    until = asyncio.get_running_loop().time() + 20
-    while one.status()["samples"] < 3 and asyncio.get_running_loop().time() < until:
-        await asyncio.sleep(0.05)
-    (window,) = one.windows.values()
+    window = await with_three(one, log)
     read, behind = log.read, [[], []]
     for _ in range(3):
         await append(log)

@@ -35,7 +35,6 @@ class ApiSettings:
     partitions: int
     rollups_ms: dict[str, int]  # tumbling rollups held in the store, name → size
     rollups: tuple[str, ...]  # every rollup that may be asked for
-    hops_ms: Mapping[str, int] = field(default_factory=dict)  # between two starts of each of them
     retention_s: Mapping[str, int | None] = field(default_factory=dict)  # seconds by rollup, None: for ever
     body_max: int = 16 * 1024 * 1024
     future_ms: int = 600_000

@@ -27,8 +27,8 @@ from bench import peers
 from bench.workload import batches
 from schemas.batch import CLOSE_ALL, SampleBatch, columns, decode_batch, encode_batch
 from schemas.topics import ALL, SAMPLES
+from schemas.window_spec import parse_rollup
 from stream.window.partition import PartitionWindows
-from stream.window.spec import parse_rollup
 
 ROLLUPS = ("10s", "60s/10s")
 DEFAULT = ("10s", "1m", "5m", "5m/1m")  # those of the default configuration that are held in memory

@@ -34,6 +34,7 @@ from log.base import Log
 from log.open import open_log
 from schemas.errors import ForeshockError, SettingsError, SourceError
 from schemas.topics import ALL, PARTITIONED
+from schemas.window_spec import parse_rollup
 from store.base import open_store
 from store.measured import MeasuredStore
 from store.repository import Repository
@@ -46,7 +47,6 @@ from stream.models.periods import Periods
 from stream.rehearsal import Rehearsals
 from stream.settings import StreamSettings
 from stream.window.calendar import LongWindow, long_windows
-from stream.window.spec import parse_rollup
 from stream.worker import StreamWorker
 
 logger = logging.getLogger("foreshock")
@@ -148,7 +148,6 @@ def api_settings(settings: Settings) -> ApiSettings:
         timezone=settings.windows.timezone,
         rollups_ms={spec.name: spec.size_ms for spec in specs if spec.size_ms == spec.hop_ms},
         rollups=tuple(spec.name for spec in specs),
-        hops_ms={spec.name: spec.hop_ms for spec in specs},
         retention_s=settings.windows.retention_s,
         limits=Limits(
             series=settings.limits.series,

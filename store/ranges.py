@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from math import gcd
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from schemas.errors import DataError
 from schemas.series import Series
+from schemas.window_spec import WindowSpec, parse_rollup
 from store.base import Columns
 from store.thread import StoreThread
 
@@ -23,8 +23,7 @@ STATS = tuple(_STAT_SQL)
 # (store/rows.py), and which was a quarter of what is read. Long windows are seldom of a single sample.
 _MANY_SQL = {"sum": "total", "mean": "total / count"}
 _LONG_S = 3600  # by which the table is cut (schemas/clickhouse/0006)
-_ZONE_S = 900  # of which every time zone's distance from UTC is a multiple
-_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "mo": 28 * 86_400}
+_ZONE_MS = 900_000  # of which every time zone's distance from UTC is a multiple
 VALUES_MAX = 5_000_000  # SERIES_MAX series at the default of 1,000 points
 LONG_VALUES = 200_000  # an answer that may have more waits behind others of the kind, not before short ones
 
@@ -42,17 +41,12 @@ class RangeTable:
         self._thread = thread
         self._single: set[str] = set()  # rollups that windows of a single sample were seen of
 
-    async def select(
-        self, from_ms: int, to_ms: int, series: list[Series], stat: str, rollup: str, *, hop_ms: int = 60_000
-    ) -> RangeResult:
-        """Return one statistic of the windows that start in [from, to); raises DataError over VALUES_MAX values.
-
-        hop_ms : between two starts of that rollup, by which the size of the answer is guessed.
-        """
+    async def select(self, from_ms: int, to_ms: int, series: list[Series], stat: str, rollup: str) -> RangeResult:
+        """Return one statistic of the windows that start in [from, to); raises DataError over VALUES_MAX values."""
         ids = np.array([s.series_id for s in series], np.uint64)
         low_ms, high_ms = _on_grid(rollup, from_ms), _on_grid(rollup, to_ms)
         parameters = {"rollup": rollup, "low": low_ms, "high": high_ms, "ids": ids.tolist()}
-        long = len(series) * max(0, to_ms - from_ms) / hop_ms > LONG_VALUES
+        long = len(series) * max(0, to_ms - from_ms) / _spec(rollup).hop_ms > LONG_VALUES
 
         def rows(what: str) -> Columns:
             sql = (
@@ -94,18 +88,18 @@ class RangeTable:
         return await self._thread.read(self._thread.store.select, sql, parameters, long=True)
 
 
-def _seconds(rollup: str) -> tuple[int, int]:
-    """Return size and hop by a rollup's name; zeros where it says none."""
-    size, _, hop = rollup.partition("/")
-    found = [re.fullmatch(r"(\d+)(mo|[smhdw])", text) for text in (size, hop or size)]
-    lengths = [int(one[1]) * _UNIT_S[one[2]] for one in found if one]
-    return (lengths[0], lengths[1]) if len(lengths) == 2 else (0, 0)
+def _spec(rollup: str) -> WindowSpec:
+    """Return the definition of a rollup's name; of one that says none a size of 0, and any start."""
+    try:
+        return parse_rollup(rollup)
+    except ValueError:
+        return WindowSpec(rollup, 0, 1)
 
 
 def _of_partitions(rollup: str) -> str:
     """Return what leaves out, unread, the parts of the table that hold no windows so long, or so short."""
-    size_s, _ = _seconds(rollup)
-    return f" AND size_s {'>=' if size_s >= _LONG_S else '<'} {_LONG_S}" if size_s else ""
+    size_ms = _spec(rollup).size_ms
+    return f" AND size_s {'>=' if size_ms >= 1000 * _LONG_S else '<'} {_LONG_S}" if size_ms else ""
 
 
 def _on_grid(rollup: str, at_ms: int) -> int:
@@ -113,8 +107,8 @@ def _on_grid(rollup: str, at_ms: int) -> int:
 
     A moment later the question is then the same, and ClickHouse knows still which granules hold what it asks for.
     """
-    grid_ms = 1000 * gcd(_seconds(rollup)[1], _ZONE_S)
-    return -(-at_ms // grid_ms) * grid_ms if _seconds(rollup)[1] else at_ms
+    grid_ms = gcd(_spec(rollup).hop_ms, _ZONE_MS)
+    return -(-at_ms // grid_ms) * grid_ms
 
 
 def pivoted(rows: Columns, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from schemas.errors import DataError
 from schemas.incident import Incident
 from schemas.series import partition_of
 from schemas.verdict import Verdict
+from schemas.window_spec import parse_rollup
 from store.incidents import IncidentTable
 from store.models import ModelTables
 from store.repository import Repository
@@ -17,7 +18,6 @@ from stream.features.frame import frames_from_rows
 from stream.models.kinds import at_hand
 from stream.models.rehearsal import Asked, Rehearsal
 from stream.settings import StreamSettings
-from stream.window.spec import parse_rollup
 
 WINDOWS_MAX = 50_000
 _INCIDENTS_AT_ONCE = 10_000

@@ -87,8 +87,7 @@ class RangeRoutes:
         return await self._context.verdicts.scores(from_ms, to_ms, entities, None, flagged=True)
 
     async def _select(self, from_ms: int, to_ms: int, series: list[Series], stat: str, rollup: str) -> RangeResult:
-        hop_ms = self._context.settings.hops_ms.get(rollup, 60_000)
-        return await self._context.repository.ranges.select(from_ms, to_ms, series, stat, rollup, hop_ms=hop_ms)
+        return await self._context.repository.ranges.select(from_ms, to_ms, series, stat, rollup)
 
     async def _finer(self, nothing: RangeResult, from_ms: int, to_ms: int, series: list[Series]) -> RangeResult:
         """Return the coarsest finer rollup that has windows: a longer one's may be still open, or not merged yet."""

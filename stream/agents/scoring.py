@@ -23,6 +23,7 @@ from schemas.incident import Feedback, Incident, Pin
 from schemas.rollup import RollupMessage, decode_rollup
 from schemas.topics import INCIDENTS, VERDICTS
 from schemas.verdict import Verdict, encode_verdicts
+from schemas.window_spec import parse_rollup
 from store.models import ModelTables
 from store.repository import Repository
 from store.verdicts import VerdictTable
@@ -34,7 +35,6 @@ from stream.models.engine import Engine
 from stream.models.entry import Entry, pack_entries
 from stream.models.stored import StoredWindows
 from stream.settings import StreamSettings
-from stream.window.spec import parse_rollup
 
 T = TypeVar("T")
 logger = logging.getLogger("foreshock.models")

@@ -19,6 +19,7 @@ from schemas.errors import SinkError, SourceError
 from schemas.rollup import Rollup
 from schemas.series import Series
 from schemas.topics import EVENTS_REJECTED, ROLLUPS, SAMPLES
+from schemas.window_spec import in_memory, parse_rollup
 from store.longer import touched_columns
 from store.repository import Repository
 from stream.jobs.longer import touched_by
@@ -28,7 +29,6 @@ from stream.window.correction import Correction
 from stream.window.counters import LOOK_BACK_MS
 from stream.window.levels import NEVER
 from stream.window.partition import REQUESTS_REMEMBERED, PartitionWindows
-from stream.window.spec import in_memory, parse_rollup
 
 T = TypeVar("T")
 

@@ -16,12 +16,12 @@ from log.base import Log
 from schemas.rollup import Rollup, encode_rollup, encode_series
 from schemas.series import Series, partition_of
 from schemas.topics import ROLLUPS
+from schemas.window_spec import in_memory
 from store.complete import complete_since
 from store.longer import CLOCK_SKEW_MS, Due, LongerTable
 from store.repository import Repository
 from stream.rollup.message import whole_windows
 from stream.window.calendar import LongWindow
-from stream.window.spec import in_memory
 
 SETTLE_MS = 2_000  # a window that is being filled by a history waits until no source was written for so long
 

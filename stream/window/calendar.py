@@ -10,7 +10,7 @@ from math import gcd
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from stream.window.spec import WindowSpec, in_memory, parse_rollup
+from schemas.window_spec import WindowSpec, in_memory, parse_rollup
 
 DAY_MS = 86_400_000
 _EPOCH = date(1970, 1, 1)

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from schemas.window_spec import WindowSpec
 from stream.window.part import Part
-from stream.window.spec import WindowSpec
 
 
 class Correction(NamedTuple):

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from schemas.window_spec import WindowSpec
 from stream.window.part import Part, joined
-from stream.window.spec import WindowSpec
 
 DUE_SAMPLES = 50_000  # so many new ones make a release due at once
 LATE_SAMPLES_MAX = 500_000

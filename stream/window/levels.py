@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from schemas.window_spec import WindowSpec
 from stream.rollup.cells import Cells, combine
 from stream.window.counters import CounterTails
 from stream.window.part import Part
 from stream.window.slices import Slice
-from stream.window.spec import WindowSpec
 
 NEVER = -(2**62)
 
@@ -38,7 +38,7 @@ def levels_of(specs: Sequence[WindowSpec]) -> list[Level]:
 
     So a window of five minutes is not made of thirty slices of ten seconds but of five of a minute, each made once.
 
-    >>> from stream.window.spec import parse_rollup
+    >>> from schemas.window_spec import parse_rollup
     >>> [(l.step_ms, [s.name for s in l.specs]) for l in levels_of([parse_rollup(n) for n in ("10s", "1m", "5m/1m")])]
     [(10000, ['10s']), (60000, ['1m', '5m/1m'])]
     """

@@ -17,6 +17,7 @@ import numpy as np
 
 from schemas.batch import NO_ADVANCE, SampleBatch, columns
 from schemas.rollup import Rollup
+from schemas.window_spec import WindowSpec
 from stream.rollup.aggregate import aggregate, rollup_of
 from stream.rollup.cells import Cells
 from stream.window.correction import Correction
@@ -26,7 +27,6 @@ from stream.window.late import LateSamples
 from stream.window.levels import NEVER, Due, SliceLevels
 from stream.window.merge import merge
 from stream.window.part import Part, joined
-from stream.window.spec import WindowSpec
 
 REQUESTS_REMEMBERED = 100_000
 ROWS_FORGOTTEN_FROM = 20_000  # so many series are worth looking for ones that are gone

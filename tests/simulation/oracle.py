@@ -10,9 +10,9 @@ from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
 from schemas.rollup import Rollup
+from schemas.window_spec import parse_rollup
 from stream.rollup import samples as sparse
 from stream.window import index, partition, slices
-from stream.window.spec import parse_rollup
 
 SPECS = [parse_rollup(name) for name in ("10s", "1m", "1m/20s", "5m/1m", "6m")]
 NUMBERS = ("count", "sum", "min", "max", "sumsq", "first", "last", "first_ms", "last_ms", "increase")

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.batch import CLOSE_ALL, make_batch
+from schemas.window_spec import parse_rollup
 from stream.window.partition import PartitionWindows
-from stream.window.spec import parse_rollup
 
 SPECS = [parse_rollup(name) for name in ("10s", "1m", "1m/20s", "5m/1m")]
 steps = st.lists(st.tuples(st.integers(1, 90_000), st.integers(-40, 60)), min_size=1, max_size=60)

@@ -11,11 +11,11 @@ from log.embedded import EmbeddedLog
 from schemas.batch import columns, decode_batch
 from schemas.series import make_series, partition_of
 from schemas.topics import EVENTS_JSON, EVENTS_REJECTED, SAMPLES
+from schemas.window_spec import parse_rollup
 from store.chdb import ChdbStore
 from store.repository import Repository
 from stream.agents.user_events import PartitionTranslator
 from stream.window.partition import PartitionWindows
-from stream.window.spec import parse_rollup
 
 NOW = 1_800_000_000_000
 

@@ -106,6 +106,7 @@ class Context:
         self.admission.check_rate(token_name(request.scope))
         with self.admission.body(min(int(declared), limit) if declared.isdigit() else limit):
             body = await self.body(request)
+            await self.admission.turn()
             try:
                 yield body
             except DataError:

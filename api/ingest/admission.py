@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -65,6 +66,17 @@ class Admission:
         self.refused_busy = self.refused_rate = 0
         self.bad_samples = self.bad_requests = 0  # what could not be read or used
         self._rooms: dict[str, tuple[float, int]] = {}  # token → samples it may send now, as of ms
+        self._turns = asyncio.Lock()
+
+    async def turn(self) -> None:
+        """Return when a body may be worked on: one an iteration of the event loop, in the order they came.
+
+        Reading a body's samples takes milliseconds and does not await. Were all that are ready read in one iteration,
+        whoever else has something to do there (a refusal, a page, a live push) would wait for them all, and again at
+        each of their own steps.
+        """
+        async with self._turns:
+            await asyncio.sleep(0)
 
     @contextmanager
     def body(self, length: int) -> Iterator[None]:

@@ -1,5 +1,7 @@
 """What is let in: limits refuse by name what is new, never what is known."""
 
+import asyncio
+
 import numpy as np
 import pytest
 from starlette.exceptions import HTTPException
@@ -84,3 +86,22 @@ def test_bodies_wait_for_room_but_one_is_always_let_in():
     with admission.body(60), admission.body(40):
         assert admission.pending == 100
     assert admission.pending == 0
+
+
+async def test_whoever_else_is_waiting_comes_in_between_two_bodies_and_bodies_in_their_order():
+    """Hundreds of bodies ready at once took the overview's every step behind them all: 12 s instead of 0.1 s."""
+    admission, order = Admission(Limits(), lambda: 0), []
+
+    async def body(number: int) -> None:
+        await admission.turn()
+        order.append(number)
+
+    async def other() -> None:
+        while len(order) < 200:
+            await asyncio.sleep(0)
+            order.append(None)
+
+    await asyncio.gather(*(body(number) for number in range(50)), other())
+    bodies = [at for at, number in enumerate(order) if number is not None]
+    assert [order[at] for at in bodies] == list(range(50))
+    assert all(None in order[a:b] for a, b in zip(bodies, bodies[1:], strict=False))

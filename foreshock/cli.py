@@ -21,7 +21,7 @@ import httpx
 from foreshock import __version__
 from foreshock.backup import backup
 from foreshock.client import incidents, query
-from foreshock.quieted import Quieted
+from foreshock.quieted import Quieted, Retried
 from foreshock.rehearse import rehearse
 from foreshock.replay import replay
 from foreshock.restore import restore
@@ -40,6 +40,7 @@ def cli() -> None:
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     for handler in logging.getLogger().handlers:
+        handler.addFilter(Retried())
         handler.addFilter(Quieted())
 
 

@@ -29,3 +29,13 @@ class Quieted(logging.Filter):
             return True
         seen[1] += 1
         return seen[1] <= self._times
+
+
+class Retried(logging.Filter):
+    """Makes a warning of a client's error that the client itself tries again: a broker that has only just begun."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        told = record.args if isinstance(record.args, tuple) else ()
+        if record.levelno == logging.ERROR and any(getattr(one, "retriable", False) for one in told):
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+        return True

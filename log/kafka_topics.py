@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -23,11 +24,12 @@ FETCH_BYTES = 1 << 20
 BATCH_BYTES = 512 << 10  # records that wait together are compressed together: smaller, and three times faster to read
 RETENTION_MS_MIN = 3_600_000  # what the store has not taken in is only on the log
 _EXISTS = 36  # TOPIC_ALREADY_EXISTS
+_LOOKS, _LOOK_S = 100, 0.1  # so often, and so far apart, a broker is asked for topics that it has yet to hear of
 _MINE = "the administrator may change it with kafka-configs.sh --alter --entity-type topics"
 
 
 async def prepare(admin: AIOKafkaAdminClient, topics: Mapping[str, int], options: KafkaOptions) -> None:
-    """Make the topics that do not exist, name → partitions, and check those that do.
+    """Make the topics that do not exist, name → partitions, and check those that do; returns once brokers tell of them.
 
     Raises SinkError, which names every topic that cannot be used, why, and what would be right.
     """
@@ -43,7 +45,22 @@ async def prepare(admin: AIOKafkaAdminClient, topics: Mapping[str, int], options
         for name, code, *rest in answer.topic_errors:
             if code not in (0, _EXISTS):
                 raise SinkError(f"cannot create topic {name!r} with {replicas} replicas: the broker says {code} {rest}")
+        await described(admin, missing)
     await check(admin, {name: count for name, count in topics.items() if name in existing}, options)
+
+
+async def described(admin: AIOKafkaAdminClient, names: Collection[str]) -> list[dict[str, Any]]:
+    """Return what a broker tells of topics; waits for one that a broker has yet to hear of, which it gives no partition.
+
+    A topic is made by the controller; the brokers, one after another, follow. Raises SinkError after ten seconds.
+    """
+    for _ in range(_LOOKS):
+        topics = await admin.describe_topics(list(names))
+        unknown = sorted(set(names) - {topic["topic"] for topic in topics if topic["partitions"]})
+        if not unknown:
+            return topics
+        await asyncio.sleep(_LOOK_S)
+    raise SinkError(f"the broker tells nothing of the topics {', '.join(unknown)} within {_LOOKS * _LOOK_S:.0f} s")
 
 
 def topic_settings(name: str, replicas: int, options: KafkaOptions) -> dict[str, str]:
@@ -64,14 +81,15 @@ async def check(admin: AIOKafkaAdminClient, topics: Mapping[str, int], options: 
     """Raise SinkError for topics that lose, mix up or refuse records."""
     if not topics:
         return
+    told = await described(admin, topics)
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]
     configured: dict[str, dict[str, str]] = {}
     for answer in await admin.describe_configs(resources):
         for _, _, _, name, entries in answer.resources:
             configured[name] = {entry[0]: entry[1] for entry in entries}
     wrong: list[str] = []
-    for described in await admin.describe_topics(list(topics)):
-        name, partitions = described["topic"], described["partitions"]
+    for topic in told:
+        name, partitions = topic["topic"], topic["partitions"]
         replicas = min((len(p["replicas"]) for p in partitions), default=0)
         faults = faults_of(name, topics[name], len(partitions), replicas, configured.get(name, {}), options)
         wrong += [f"topic {name!r}: {fault}" for fault in faults]

@@ -2,7 +2,9 @@
 
 import logging
 
-from foreshock.quieted import EVERY_S, KINDS_MAX, Quieted
+from aiokafka.errors import GroupAuthorizationFailedError, GroupCoordinatorNotAvailableError
+
+from foreshock.quieted import EVERY_S, KINDS_MAX, Quieted, Retried
 
 
 def record(msg, *args, at, name="aiokafka"):
@@ -27,3 +29,11 @@ def test_lines_that_are_all_different_fill_no_memory():
     quieted = Quieted()
     assert all(quieted.filter(record(f"line {n}", at=100)) for n in range(3 * KINDS_MAX))
     assert len(quieted._seen) <= KINDS_MAX
+
+
+def test_what_a_client_tries_again_is_a_warning_and_other_errors_stay_errors():
+    again = record("request failed: %s", GroupCoordinatorNotAvailableError(), at=100)
+    final = record("request failed: %s", GroupAuthorizationFailedError(), at=100)
+    assert Retried().filter(again) and Retried().filter(final)
+    assert (again.levelname, final.levelname) == ("WARNING", "ERROR")
+    assert again.levelno == logging.WARNING

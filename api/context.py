@@ -22,6 +22,7 @@ from api.ingest.publisher import Publisher
 from api.live.socket import LiveSocket
 from log.base import Log
 from schemas.errors import DataError
+from schemas.rehearsal import Wanted
 from schemas.verdict import Verdict
 from store.alerts import AlertTables
 from store.incidents import IncidentTable
@@ -68,7 +69,7 @@ class Context:
     telemetry: Callable[[], list[Gauge]]
     not_ready: Callable[[], list[str]]
     live: LiveSocket
-    rehearse: Callable[[str, str, str, tuple[int, int], int, int], Awaitable[AsyncIterator[list[Verdict]]]]
+    rehearse: Callable[[Wanted, int], Awaitable[AsyncIterator[list[Verdict]]]]
     admission: Admission = field(init=False)
     publisher: Publisher = field(init=False)
     verdicts: VerdictTable = field(init=False)

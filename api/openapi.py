@@ -152,7 +152,7 @@ def describe() -> dict[str, Any]:
     rehearsal = _get(
         "A past interval through a stored model: a verdict a line; of the flagged windows alone with flag=1",
         _OBJECT,
-        [*_INTERVAL, *named, warm_up, _query("flag", {"enum": ["0", "1"]})],
+        [*_INTERVAL, *named, warm_up, _query("as_of", _TIME), _query("flag", {"enum": ["0", "1"]})],
     )
     rehearsal["responses"]["200"]["content"] = {"application/x-ndjson": {}}
     paths = {

@@ -38,6 +38,9 @@ _STEP_S = 0.25  # with --speed, a request spans at most so much of our time
     "--verdicts", nargs=2, metavar="FROM TO", help="Print the verdicts of a past interval through --model, a line each."
 )
 @click.option("--model", help="For --verdicts: an id of GET /api/v1/models; default: those that answer now, of 1m.")
+@click.option(
+    "--as-of", metavar="TIME", help="For --verdicts: models as they were, by the version kept last until then."
+)
 @click.option("--token", envvar="FORESHOCK_TOKEN", help="Bearer token; scope write, for --verdicts read.")
 def replay(
     files: tuple[Path, ...],
@@ -48,19 +51,21 @@ def replay(
     speed: float | None,
     verdicts: tuple[str, str] | None,
     model: str | None,
+    as_of: str | None,
     token: str | None,
 ) -> None:
     """Feed CSV, NDJSON or Parquet history through the same path, event time kept.
 
     With --verdicts nothing is fed: stored windows go through a model as it is stored, which learns nothing of them, and
-    twice the same snapshot gives the same bytes. Windows that came after the snapshot get the verdicts that they got
-    live, until the models learned again; for earlier ones what was usual is made anew from the day before FROM, so
-    their verdicts are this model's, not those that were given then.
+    twice the same snapshot gives the same bytes; one of each of the last thirty days is kept for --as-of. Windows that
+    came after the snapshot get the verdicts that they got live, until the models learned again; for earlier ones what
+    was usual is made anew from the day before FROM, so their verdicts are this model's, not those that were given then.
     """
     if [bool(files), bool(from_data), bool(verdicts)].count(True) != 1:
         raise click.UsageError("want one of FILES, --from-data DIR and --verdicts FROM TO")
     if verdicts:
         asked = {"from": verdicts[0], "to": verdicts[1]} | ({"model": model} if model else {})
+        asked |= {"as_of": as_of} if as_of else {}
         for line in verdict_lines(url, data, token, asked):
             click.echo(line)
         return

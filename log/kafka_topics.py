@@ -50,7 +50,7 @@ async def prepare(admin: AIOKafkaAdminClient, topics: Mapping[str, int], options
 
 
 async def described(admin: AIOKafkaAdminClient, names: Collection[str]) -> list[dict[str, Any]]:
-    """Return what a broker tells of topics; waits for one that a broker has yet to hear of, which it gives no partition.
+    """Return what a broker tells of topics; waits for one that it has yet to hear of, which it gives no partition.
 
     A topic is made by the controller; the brokers, one after another, follow. Raises SinkError after ten seconds.
     """

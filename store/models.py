@@ -9,6 +9,8 @@ import msgspec
 
 from store.thread import StoreThread
 
+_EVER = 2**62
+
 
 class SavedModel(NamedTuple):
     """``resume_offset``: the first rollup on the log that this state has not seen."""
@@ -35,10 +37,44 @@ class ModelTables:
         columns = zip(rows["rollup"], rows["resume_offset"].tolist(), rows["body"], strict=True)
         return [SavedModel(rollup, offset, b64decode(body)) for rollup, offset, body in columns]
 
-    async def stored(self, rollup: str) -> bool:
-        """Return whether any partition has a state of this rollup."""
-        sql = "SELECT count() AS n FROM model_states WHERE rollup = {rollup:String}"
-        return bool(int((await self._thread.read(self._thread.store.select, sql, {"rollup": rollup}))["n"][0]))
+    async def keep_version(self, partition: int, rollup: str, resume_offset: int, at_ms: int, body: bytes) -> None:
+        """Keep a state beside those of other days (migration 0009)."""
+        columns = {"partition": [partition], "rollup": [rollup], "resume_offset": [resume_offset]}
+        columns |= {"saved_ms": [at_ms], "body": [b64encode(body).decode()]}
+        await self._thread.run(self._thread.store.insert, "model_versions", columns)
+
+    async def versions(self, rollup: str, partition: int | None = None) -> list[int]:
+        """Return when the versions that are kept were saved, epoch ms, of any partition or of one."""
+        sql = "SELECT DISTINCT saved_ms FROM model_versions WHERE rollup = {rollup:String}"
+        parameters: dict[str, Any] = {"rollup": rollup}
+        if partition is not None:
+            sql += " AND partition = {partition:Int64}"
+            parameters["partition"] = partition
+        rows = await self._thread.read(self._thread.store.select, f"{sql} ORDER BY saved_ms", parameters)
+        return rows["saved_ms"].tolist()
+
+    async def state(self, partition: int, rollup: str, as_of_ms: int | None) -> SavedModel | None:
+        """Return the newest state of a partition, or as it was: the last that was kept until ``as_of_ms``."""
+        sql = "SELECT saved_ms, resume_offset, body FROM {table} WHERE partition = {partition:Int64}"
+        sql += " AND rollup = {rollup:String} AND saved_ms <= {until:Int64} ORDER BY saved_ms DESC LIMIT 1"
+        parameters = {"partition": partition, "rollup": rollup, "until": _EVER if as_of_ms is None else as_of_ms}
+        found: list[tuple[int, int, str]] = []
+        for table in ("model_states FINAL", "model_versions"):
+            rows = await self._thread.read(self._thread.store.select, sql.replace("{table}", table), parameters)
+            found += zip(rows["saved_ms"].tolist(), rows["resume_offset"].tolist(), rows["body"], strict=True)
+        if not found:
+            return None
+        _, resume_offset, body = max(found)
+        return SavedModel(rollup, resume_offset, b64decode(body))
+
+    async def stored(self, rollup: str, as_of_ms: int | None = None) -> bool:
+        """Return whether any partition has a state of this rollup, saved until ``as_of_ms``."""
+        sql = (
+            "SELECT count() AS n FROM (SELECT rollup, saved_ms FROM model_states UNION ALL"
+            " SELECT rollup, saved_ms FROM model_versions) WHERE rollup = {rollup:String} AND saved_ms <= {until:Int64}"
+        )
+        parameters = {"rollup": rollup, "until": _EVER if as_of_ms is None else as_of_ms}
+        return bool(int((await self._thread.read(self._thread.store.select, sql, parameters))["n"][0]))
 
     async def save_windows(
         self, partition: int, rollup: str, generation: int, first: int, at_ms: int, body: bytes

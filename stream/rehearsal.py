@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from schemas.errors import DataError
 from schemas.incident import Incident
+from schemas.rehearsal import Wanted
 from schemas.series import partition_of
 from schemas.verdict import Verdict
 from schemas.window_spec import parse_rollup
@@ -29,20 +30,17 @@ class Rehearsals:
         self._repository, self._settings = repository, settings
         self._models, self._incidents = ModelTables(repository.thread), IncidentTable(repository.thread)
 
-    async def begin(
-        self, model: str, rollup: str, period: str, span_ms: tuple[int, int], warm_up_ms: int, now_ms: int
-    ) -> AsyncIterator[list[Verdict]]:
-        """Return what ``verdicts`` gives; raises DataError: no snapshot (reason no_model), or what cannot be done.
-
-        model : an id, or "": the champions of ``rollup`` answer, in ``period`` or, "", in those of the calendar.
-        """
-        asked = Asked.of_model(model) if model else Asked(rollup, period)
-        from_ms, to_ms = span_ms[0], min(span_ms[1], now_ms)
-        self.check(asked, from_ms, to_ms, warm_up_ms)
-        if not await self._models.stored(asked.rollup):
+    async def begin(self, wanted: Wanted, now_ms: int) -> AsyncIterator[list[Verdict]]:
+        """Return what ``verdicts`` gives; raises DataError: no snapshot (reason no_model), or what cannot be done."""
+        asked = Asked.of_model(wanted.model) if wanted.model else Asked(wanted.rollup, wanted.period)
+        wanted = wanted._replace(to_ms=min(wanted.to_ms, now_ms))
+        self.check(asked, wanted.from_ms, wanted.to_ms, wanted.warm_up_ms)
+        if not await self._models.stored(asked.rollup, wanted.as_of_ms):
             why = f"no model of {asked.rollup} is stored yet: each is stored a minute after its first window"
+            if wanted.as_of_ms is not None:
+                why = f"no model of {asked.rollup} is stored of this time or earlier: one of each of 30 days is kept"
             raise DataError(why, "no_model")
-        return self.verdicts(asked, from_ms, to_ms, warm_up_ms)
+        return self.verdicts(asked, wanted)
 
     def check(self, asked: Asked, from_ms: int, to_ms: int, warm_up_ms: int) -> None:
         """Raise DataError for what cannot be rehearsed."""
@@ -61,16 +59,16 @@ class Rehearsals:
                 f"most {WINDOWS_MAX}: less time, or a coarser rollup"
             )
 
-    async def verdicts(self, asked: Asked, from_ms: int, to_ms: int, warm_up_ms: int) -> AsyncIterator[list[Verdict]]:
+    async def verdicts(self, asked: Asked, wanted: Wanted) -> AsyncIterator[list[Verdict]]:
         """Yield the verdicts of windows that start in [from, to): a partition after another, each by time and entity.
 
         Nothing of a partition that has no snapshot of this rollup.
         """
-        spec = parse_rollup(asked.rollup)
+        spec, from_ms, to_ms = parse_rollup(asked.rollup), wanted.from_ms, wanted.to_ms
         incidents = await self._all_incidents()
         for partition in range(self._settings.partitions):
-            saved = [one for one in await self._models.states(partition) if one.rollup == asked.rollup]
-            snapshot = await read_snapshot(self._models, partition, saved[0]) if saved else None
+            saved = await self._models.state(partition, asked.rollup, wanted.as_of_ms)
+            snapshot = await read_snapshot(self._models, partition, saved) if saved else None
             if snapshot is None:
                 continue
             one = await asyncio.to_thread(
@@ -83,7 +81,7 @@ class Rehearsals:
                 from_ms=from_ms,
                 incidents=incidents,
             )
-            first_ms = from_ms - warm_up_ms if one.first_ms is None else one.first_ms
+            first_ms = from_ms - wanted.warm_up_ms if one.first_ms is None else one.first_ms
             async for said in self._of_partition(partition, one, spec.hop_ms, first_ms, to_ms):
                 if kept := [verdict for verdict in said if verdict.start >= from_ms]:
                     yield kept

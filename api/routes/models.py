@@ -39,7 +39,8 @@ class ModelRoutes:
 
     async def model(self, request: Request) -> Response:
         cards = await self._cards(request)
-        return json_response(cards[0] if len(cards) == 1 else cards[0] | {"partitions": cards})
+        card = cards[0] if len(cards) == 1 else cards[0] | {"partitions": cards}
+        return json_response(card | {"versions": await self._context.models.versions(card["rollup"])})
 
     async def pin(self, request: Request) -> Response:
         """Let a model answer for its period, or a pooled one for any, whatever the figures say; or no longer."""

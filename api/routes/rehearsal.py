@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from api.context import Context
 from api.times import length_ms, time_ms
 from schemas.errors import DataError
+from schemas.rehearsal import Wanted
 from schemas.verdict import Verdict
 
 
@@ -32,11 +33,19 @@ class RehearsalRoutes:
             raise DataError("cannot use model with rollup or period: its id names both")
         if model and not any(card["id"] == model for card in await self._context.models.cards()):
             raise HTTPException(404, "cannot find this model: want an id that GET /api/v1/models gives")
-        span_ms = time_ms(query.get("from", "-1h"), now_ms), time_ms(query.get("to", "now"), now_ms)
+        wanted = Wanted(
+            model,
+            rollup or "1m",
+            period,
+            time_ms(query.get("from", "-1h"), now_ms),
+            time_ms(query.get("to", "now"), now_ms),
+            warm_up_ms,
+            time_ms(query["as_of"], now_ms) if "as_of" in query else None,
+        )
         if self._one.locked():
             raise HTTPException(429, "a rehearsal is under way: try again when it is over", {"Retry-After": "5"})
         try:
-            parts = await self._context.rehearse(model, rollup or "1m", period, span_ms, warm_up_ms, now_ms)
+            parts = await self._context.rehearse(wanted, now_ms)
         except DataError as error:
             raise HTTPException(409 if error.reason == "no_model" else 400, str(error)) from error
         return StreamingResponse(self._lines(parts, query.get("flag") == "1"), media_type="application/x-ndjson")

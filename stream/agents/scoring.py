@@ -41,6 +41,7 @@ logger = logging.getLogger("foreshock.models")
 
 ENTRIES_A_ROW, BYTES_A_ROW = 500, 16 << 20
 UNSAVED_MAX = 50_000  # verdicts
+DAY_MS = 86_400_000
 
 
 class _Abandoned(Exception):
@@ -61,6 +62,7 @@ class PartitionScorer:
         self._thread = ThreadPoolExecutor(1, f"models-{partition}")
         self._lock = asyncio.Lock()
         self._snapshot_ms = self._cards_ms = now_ms()
+        self._version_days: dict[str, int] = {}  # of the last version that is kept beside those of other days
         self._needed: dict[str, int] = {}  # as ``_seen``, of what is stored
         self._incidents_offset = 0
         self._changed: set[str] = set()  # rollups whose models did something since their last snapshot
@@ -78,6 +80,8 @@ class PartitionScorer:
             engine = Engine(name, spec.size_ms, spec.hop_ms, self._settings.engine, self._settings.periods)
             self._seen[name] = 0
             self._stored[name] = StoredWindows()
+            if kept := await self._models.versions(name, self.partition):
+                self._version_days[name] = kept[-1] // DAY_MS
             if name in saved:
                 self._seen[name] = saved[name].resume_offset
                 snapshot = await read_snapshot(self._models, self.partition, saved[name])
@@ -227,7 +231,12 @@ class PartitionScorer:
             stored.saved(kept, engine.ring.next_number)
             body = bytes(cramjam.zstd.compress(pack(engine.state() | {"stored": stored.parts})))
             self._ours()
-            await self._models.save_state(self.partition, name, self._seen[name], self._now_ms(), body)
+            now_ms = self._now_ms()
+            await self._models.save_state(self.partition, name, self._seen[name], now_ms, body)
+            if now_ms // DAY_MS != self._version_days.get(name):
+                self._ours()
+                await self._models.keep_version(self.partition, name, self._seen[name], now_ms, body)
+                self._version_days[name] = now_ms // DAY_MS
         self._needed = {name: self._seen[name] for name in self._seen if self._seen[name] > 0}
         self._changed.clear()
 

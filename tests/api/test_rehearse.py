@@ -62,6 +62,17 @@ def test_verdicts_of_an_interval_are_the_same_bytes_twice(url):
     assert {one["entity"] for one in said} == {"web-1", "web-2"}
 
 
+def test_a_version_is_kept_of_each_day_and_answers_by_its_time(url):
+    interval = (str(BEGIN + 200 * MINUTE), str(BEGIN + 260 * MINUTE))
+    (kept,) = httpx.get(f"{url}/api/v1/models/1m.pooled.logistic", timeout=60).json()["versions"]
+    assert NOW <= kept <= time.time() * 1000
+    asked = ("replay", "--model", "1m.pooled.logistic", "--verdicts", *interval, "--as-of")
+    said = run(url, *asked, str(kept)).stdout
+    assert len(said.splitlines()) == 120 and said == run(url, *asked, "now").stdout
+    earlier = run(url, *asked, str(kept - 1))
+    assert earlier.returncode == 1 and b"of this time or earlier" in earlier.stderr
+
+
 @pytest.mark.parametrize(
     ("query", "status"),
     [
@@ -70,6 +81,8 @@ def test_verdicts_of_an_interval_are_the_same_bytes_twice(url):
         ({"period": "none"}, 400),
         ({"rollup": "1h"}, 400),
         ({"warmup": "1y"}, 400),
+        ({"as_of": "yesterday"}, 400),
+        ({"as_of": "2001-01-01"}, 409),
         ({"warmup": "9999d"}, 400),
         ({"from": "now", "to": "-1h"}, 400),
     ],

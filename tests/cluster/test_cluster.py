@@ -102,6 +102,14 @@ def test_live_messages_reach_subscribers_of_any_api_process_and_after_goes_on(se
             httpx.post(f"{apis[0][1]}/api/v1/samples", json=sample, timeout=120)
             at += 1
 
+    def follow(live, seen, count):
+        """Add points until there are so many; return where that was."""
+        while len(seen) < count:
+            message = json.loads(live.recv(timeout=120))
+            assert message["type"] != "gap"
+            seen += [value for _, _, value in message.get("points", [])]
+        return message["cursor"]
+
     writer = threading.Thread(target=write)
     try:
         seen, cursor = [], None
@@ -118,10 +126,14 @@ def test_live_messages_reach_subscribers_of_any_api_process_and_after_goes_on(se
         time.sleep(2)
         with connect(addresses[0]) as live:  # another process, from where the first was left
             live.send(json.dumps(subscription | {"after": cursor}))
-            while len(seen) < 45:
-                message = json.loads(live.recv(timeout=120))
-                assert message["type"] != "gap"
-                seen += [value for _, _, value in message.get("points", [])]
+            cursor = follow(live, seen, 45)
+        apis[1][0].kill()
+        apis[1][0].wait()
+        time.sleep(2)
+        apis[1] = start(tmp_path / "api1", env=services, role="api")
+        with connect(apis[1][1].replace("http", "ws") + "/api/v1/live") as live:  # which began after the cursor
+            live.send(json.dumps(subscription | {"after": cursor}))
+            follow(live, seen, 60)
         assert seen == list(range(int(seen[0]), int(seen[0]) + len(seen)))
     finally:
         stopping.set()

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import time
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -12,6 +14,7 @@ from log.base import Record
 from log.open import open_log
 from schemas.errors import DataError
 from schemas.incident import Incident
+from schemas.rehearsal import Wanted
 from schemas.rollup import Rollup, decode_rollup, encode_rollup, encode_series
 from schemas.series import make_series
 from schemas.topics import ALL, INCIDENTS, ROLLUPS
@@ -30,7 +33,7 @@ from stream.models.rehearsal import Asked, Rehearsal
 from stream.rehearsal import Rehearsals
 from stream.settings import StreamSettings
 
-MINUTE = 60_000
+MINUTE, HOUR = 60_000, 3_600_000
 START = 1_700_000_000_000 // MINUTE * MINUTE
 LEARNED, AFTER, EVERY = 700, 40, 170  # windows until the snapshot, and after it; an incident every so many
 SETTINGS = StreamSettings(
@@ -115,20 +118,24 @@ class Site:
             await repository.close()
             await log.stop()
 
+    async def prepare(self, log, repository):
+        """Tell of every incident, store every rollup, and keep what the log would hold of them."""
+        for incident in incidents():
+            await log.append(INCIDENTS, 0, msgspec.json.encode(incident))
+        await IncidentTable(repository.thread).put(list(incidents()))
+        rollups = list(windows())
+        names = ("topic", "partition", "resume_offset", "floor_ms", "watermark_ms", "version")
+        checkpoint = dict(zip(names, ("t", 0, 0, 0, 0, 1), strict=True))
+        await repository.write(rollups, SERIES, [], checkpoint)
+        rows, series = np.arange(len(SERIES)), encode_series(SERIES)
+        for offset, rollup in enumerate(rollups):
+            value = encode_rollup(rollup, slice(None), rows, series)
+            self.records.append(Record(ROLLUPS, 0, offset, 0, None, value))
+
     async def live_through(self):
         """Score everything as a stream worker does; what comes after the snapshot is written by no second one."""
         async with self.open() as (log, repository):
-            for incident in incidents():
-                await log.append(INCIDENTS, 0, msgspec.json.encode(incident))
-            await IncidentTable(repository.thread).put(list(incidents()))
-            rollups = list(windows())
-            names = ("topic", "partition", "resume_offset", "floor_ms", "watermark_ms", "version")
-            checkpoint = dict(zip(names, ("t", 0, 0, 0, 0, 1), strict=True))
-            await repository.write(rollups, SERIES, [], checkpoint)
-            rows, series = np.arange(len(SERIES)), encode_series(SERIES)
-            for offset, rollup in enumerate(rollups):
-                value = encode_rollup(rollup, slice(None), rows, series)
-                self.records.append(Record(ROLLUPS, 0, offset, 0, None, value))
+            await self.prepare(log, repository)
             first = PartitionScorer(0, log, repository, SETTINGS, lambda: 0)
             await first.open()
             await first.process(self.records[:LEARNED])
@@ -141,12 +148,12 @@ class Site:
             found = await VerdictTable(repository.thread).select(START, START + 10**9)
             self.live = [msgspec.json.decode(one) for one in found]
 
-    def rehearse(self, first, last, *, model="", rollup="1m", period="", warm_up=120):
+    def rehearse(self, first, last, *, model="", rollup="1m", period="", warm_up=120, as_of=None):
         async def run():
             async with self.open() as (_, repository):
                 span = START + first * MINUTE, START + last * MINUTE
-                given = (model, "" if model else rollup, period, span, warm_up * MINUTE, START + 10**9)
-                parts = await Rehearsals(repository, SETTINGS).begin(*given)
+                wanted = Wanted(model, "" if model else rollup, period, *span, warm_up * MINUTE, as_of)
+                parts = await Rehearsals(repository, SETTINGS).begin(wanted, START + 10**9)
                 return b"\n".join([msgspec.json.encode(verdict) async for part in parts for verdict in part])
 
         return asyncio.run(run())
@@ -268,6 +275,40 @@ def test_what_cannot_be_rehearsed_is_said_at_once(site, given, why):
     given = {"first": 300, "last": 420} | given
     with pytest.raises(DataError, match=why):
         site.rehearse(given.pop("first"), given.pop("last"), **given)
+
+
+def test_each_days_model_says_the_same_however_much_was_learned_since(tmp_path):
+    site, midnight = (
+        Site(tmp_path),
+        int(time.time()) // 86_400 * 24 - 72,
+    )  # lately: versions go after 30 days
+
+    def at(hour):
+        return (midnight + hour) * HOUR
+
+    async def live(*snapshots):
+        """Score windows until the last number of each pair, and write a snapshot at the first, an hour."""
+        async with site.open() as (log, repository):
+            if not site.records:
+                await site.prepare(log, repository)
+            for hour, until in snapshots:
+                scorer = PartitionScorer(0, log, repository, SETTINGS, partial(at, hour))
+                await scorer.process(site.records[await scorer.open() : until])
+                await scorer.close()
+            return await ModelTables(repository.thread).versions("1m")
+
+    def said(as_of=None):
+        return site.rehearse(450, 500, as_of=as_of), site.rehearse(200, 250, model="1m.pooled.knn", as_of=as_of)
+
+    assert asyncio.run(live((10, 400))) == [at(10)]
+    first = said()
+    assert asyncio.run(live((11, 500), (35, 600), (36, LEARNED))) == [at(10), at(35)]
+    newest = said()
+    assert all(one != other for one, other in zip(first, newest, strict=True))
+    assert said(at(10)) == said(at(35) - 1) == first
+    assert said(at(35)) not in (first, newest) and said(at(36)) == newest
+    with pytest.raises(DataError, match="of this time or earlier"):
+        said(at(10) - 1)
 
 
 def test_without_a_stored_model_it_says_so(tmp_path):

@@ -11,6 +11,7 @@ import msgspec
 Kind = Literal["gauge", "counter", "event"]
 
 SHARED_MAX = 10_000
+MADE_MAX = 100_000
 COUNTER_SUFFIXES = ("_total", "_count", "_sum", "_bucket")
 
 
@@ -56,6 +57,10 @@ class SharedParts:
         return Series(series.series_id, entity, metric, labels, series.kind)
 
 
+_shared = SharedParts()
+_made: dict[tuple[str, str, tuple[tuple[str, str], ...], Kind], Series] = {}
+
+
 def series_id(entity: str, metric: str, labels: dict[str, str]) -> int:
     """Return the id of a series: 63 bits of BLAKE2b over its length-prefixed parts, so no value can forge another.
 
@@ -78,13 +83,19 @@ def make_series(entity: str, metric: str, labels: dict[str, str] | None = None, 
     >>> make_series("web-1", "cpu", {"core": "0"}).key
     'cpu{core="0"}'
     """
-    return _make_series(entity, metric, tuple(sorted(labels.items())) if labels else (), kind)
+    items = tuple(sorted(labels.items())) if labels else ()
+    made = _made.get((entity, metric, items, kind))
+    if made is None:
+        made = define_series(entity, metric, labels or {}, kind)
+        if len(_made) >= MADE_MAX:
+            _made.clear()
+        _made[made.entity, made.metric, tuple(sorted(made.labels.items())), kind] = made
+    return made
 
 
-@lru_cache(100_000)
-def _make_series(entity: str, metric: str, items: tuple[tuple[str, str], ...], kind: Kind) -> Series:
-    labels = dict(items)
-    return Series(series_id(entity, metric, labels), entity, metric, labels, kind)
+def define_series(entity: str, metric: str, labels: dict[str, str], kind: Kind) -> Series:
+    """Return the series as ``make_series`` does, for who remembers it: it is made anew, of shared parts."""
+    return _shared.of(Series(series_id(entity, metric, labels), entity, metric, labels, kind))
 
 
 def metric_key(metric: str, labels: dict[str, str]) -> str:

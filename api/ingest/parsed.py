@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,9 @@ from schemas.series import COUNTER_SUFFIXES, Kind, Series, make_series
 NAME_CHARACTERS_MAX = 1024
 LABELS_MAX = 64
 MS_MIN = -2_208_988_800_000  # the year 1900: the windows and local days of earlier ones cannot all be named
+
+
+MakeSeries = Callable[[str, str, dict[str, str], Kind], Series]
 
 
 class Parsed(NamedTuple):
@@ -78,8 +81,10 @@ class Door:
             self._blocks.append((self._series, *columns))
             self._series, self._times, self._values = [], [], []
 
-    def series(self, metric: str, labels: dict[str, str], kind: Kind | None = None) -> Series:
-        """Return the series of a metric with its labels; raises DataError."""
+    def series(
+        self, metric: str, labels: dict[str, str], kind: Kind | None = None, *, make: MakeSeries = make_series
+    ) -> Series:
+        """Return the series of a metric with its labels, by ``make``; raises DataError."""
         longest = NAME_CHARACTERS_MAX
         if not 0 < len(metric) <= longest:
             raise DataError(f"cannot use metric={metric[:40]!r}: want 1 to {longest} characters", "bad_name")
@@ -96,7 +101,7 @@ class Door:
                 break
         if kind is None:
             kind = "counter" if metric.endswith(COUNTER_SUFFIXES) else "gauge"
-        return make_series(entity, metric, labels, kind)
+        return make(entity, metric, labels, kind)
 
     def add(self, series: Series, at_ms: int, value: float) -> None:
         """Take a sample; a value that is not finite, or a time too far ahead, is refused and counted."""

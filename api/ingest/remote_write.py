@@ -15,7 +15,7 @@ import numpy as np
 from api.ingest.label_tape import VALUED, ZERO, LabelTape, Run
 from api.ingest.parsed import Door, Parsed
 from schemas.errors import DataError
-from schemas.series import Series
+from schemas.series import Series, define_series
 
 KNOWN_MAX = 200_000
 _STALE = 0x7FF0000000000002  # a NaN by which Prometheus says that a series ended
@@ -244,7 +244,7 @@ def _define(pairs: Iterable[tuple[str, str]], door: Door) -> Series:
         if name in labels:
             raise DataError(f"cannot use label {name[:40]!r}: it is there twice")
         labels[name] = value
-    return door.series(labels.pop("__name__", ""), labels)
+    return door.series(labels.pop("__name__", ""), labels, make=define_series)
 
 
 def _short_labels(body: bytes, at: int, end: int) -> list[tuple[str, str]] | None:

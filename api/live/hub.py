@@ -22,7 +22,7 @@ from schemas.topics import ALERTS, ROLLUPS, SAMPLES, VERDICTS
 logger = logging.getLogger("foreshock.api")
 
 LIVE_TOPICS = (SAMPLES, ROLLUPS, VERDICTS, ALERTS)
-HEARD_MAX = 100_000
+HEARD_MANY = 2000  # definitions, before those that are stored by now are let go
 # All channels together hold at most about this for subscribers that are behind; one alone at most CHANNEL_BYTES_MAX.
 KEPT_BYTES_MAX = 256 << 20
 CHANNEL_BYTES_MAX, CHANNEL_BYTES_MIN = 32 << 20, 128 << 10
@@ -46,6 +46,7 @@ class Hub:
         """topics : name → partitions. lookup : series id → its definition. now_s : a clock that only rises."""
         self._log, self._topics, self._stored, self._now_s = log, topics, lookup, now_s
         self._heard: dict[int, Series] = {}  # definitions that went by and may not be stored yet
+        self._heard_many = HEARD_MANY
         self.at: Positions = {}
         self.history = History(log, self._lookup, now_s)
         self._channels: dict[tuple, Channel] = {}
@@ -115,8 +116,9 @@ class Hub:
         """Note the definitions in a record of samples; return whether it could be read."""
         if not may_define(record.value):
             return True
-        if len(self._heard) > HEARD_MAX:
+        if len(self._heard) > self._heard_many:
             self._heard = {i: s for i, s in self._heard.items() if self._stored(i) is None}
+            self._heard_many = max(HEARD_MANY, 2 * len(self._heard))
         try:
             self._heard.update((series.series_id, series) for series in decode_batch(record.value).series)
         except (msgspec.MsgspecError, ValueError):

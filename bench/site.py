@@ -27,11 +27,11 @@ SEEN = 2  # so often a cause was seen before its action is asked for
 
 
 class Run(NamedTuple):
-    """What the engine said: [minutes, services], and p_incident before calibration of each candidate."""
+    """What the engine said: [minutes, services], and what each candidate says of the middle horizon."""
 
     flag: np.ndarray
     p: np.ndarray
-    by: dict[str, np.ndarray]  # candidate → [minutes, services], logit that one begins or is under way
+    by: dict[str, np.ndarray]  # candidate → [minutes, services], that one begins or is under way
     period: list[str]
     flagged: dict[int, list[tuple[int, Verdict]]]  # service → (minute, verdict), flagged ones
     cards: list[dict[str, Any]]
@@ -73,7 +73,7 @@ def run(site: Site, kinds: tuple[str, ...]) -> Run:
         entry = engine.ring.entries[-1]
         bank = engine.ring.banks[entry.group]
         for i, name in enumerate(bank.candidates):
-            _, within = bank.probabilities(entry.period, name, entry.z[i].astype(float))
+            _, within = bank.probabilities(name, entry.z[i].astype(float))
             out.by[name][minute, [number[e] for e in entry.entities]] = within[:, engine.settings.middle]
     out.cards.extend(engine.model_cards())
     return out

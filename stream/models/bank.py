@@ -2,8 +2,10 @@
 
 A period's own model knows the incidents of its period, which are few: what it says, its logit before calibration, is
 the mean of its own and the pooled one's, in which its own counts n / (n + SHRINK), n incidents learned in the period.
-So is its calibration, and the explanation is shared out likewise: a new period says what the pooled models say, and
-departs.
+The explanation is shared out likewise: a new period says what the pooled models say, and departs.
+
+Logits become probabilities by one curve a kind for the pooled models, and one for all periods' own together: a curve of
+a period's few incidents alone ranked its windows too high or too low among those of the others.
 """
 
 from __future__ import annotations
@@ -20,12 +22,11 @@ from stream.models.logistic import Calibration
 from stream.models.periods import POOLED
 
 OWN = "own"
-# Chosen on seeds 3, 5 and 7 of the simulated site (see docs/models.md), where 2 to 50 do nearly as well.
-SHRINK = 10.0
+SHRINK = 50.0  # chosen on seeds 3, 5 and 7 of the simulated site (see docs/models.md), as is the one curve
 
 
 class Cell:
-    """One model of one kind, calibrated.
+    """One model of one kind.
 
     heads : one for "is under way", then one a horizon; ``middle`` : the head of the horizon that is shown alone.
     """
@@ -33,7 +34,6 @@ class Cell:
     def __init__(self, kind: str, heads: int, middle: int) -> None:
         self.kind = kind
         self.model = KINDS[kind](heads, middle)
-        self.calibration = Calibration(heads)
         self.counts = np.zeros((2, heads))
         self._middle = middle
 
@@ -49,25 +49,21 @@ class Cell:
         under_way, begins = positive / np.maximum(negative + positive, 1.0)
         return float(1 - (1 - under_way) * (1 - begins))
 
-    def probabilities(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return [n, heads] calibrated, and [n, horizons], that an incident is under way or begins within each."""
-        return _within(self.calibration.apply(z))
+    def takes(self, block: Learned) -> bool:
+        return block.seen.has_past or not self.model.needs_past
 
-    def learn(self, block: Learned, z: np.ndarray) -> None:
-        if block.seen.has_past or not self.model.needs_past:
-            self.calibration.add(z, block.y, block.weight)
-            weight = np.broadcast_to(block.weight, len(z))[:, None]
+    def learn(self, block: Learned) -> None:
+        if self.takes(block):
+            weight = np.broadcast_to(block.weight, len(block.y))[:, None]
             self.counts += np.stack([((block.y == label) * weight).sum(0) for label in (0, 1)])
             self.model.learn(block)
 
     def state(self) -> dict[str, Any]:
-        return {"model": self.model.state(), "calibration": self.calibration.state(), "counts": self.counts}
+        return {"model": self.model.state(), "counts": self.counts}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.model.restore(state["model"])
         self.counts = state["counts"].copy()
-        for field, value in state["calibration"].items():
-            setattr(self.calibration, field, value.copy() if isinstance(value, np.ndarray) else value)
 
 
 class Bank:
@@ -77,6 +73,7 @@ class Bank:
         self._heads, self._middle, self.kinds, self._each = heads, middle, kinds, each
         self.candidates = tuple(f"{scope}.{kind}" for scope in (POOLED, OWN) for kind in kinds)
         self.cells = {(POOLED, kind): Cell(kind, heads, middle) for kind in kinds}
+        self.calibrations = {name: Calibration(heads) for name in self.candidates}
         self.contests = {POOLED: Contest(self.candidates[: len(kinds)])}
         self._before: dict[tuple[str, str], Kind] = {}  # see ``carry``
 
@@ -115,14 +112,13 @@ class Bank:
         incidents = self.contests[period].ahead[f"{OWN}.{kind}"].positives / self._each
         return incidents / (incidents + SHRINK)
 
-    def probabilities(self, period: str, candidate: str, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return what ``Cell.probabilities`` does, of a candidate's logits [n, heads] as ``logits`` gives them."""
-        scope, kind = candidate.split(".")
-        if scope == POOLED:
-            return self.cells[POOLED, kind].probabilities(z)
-        share = self.own_share(period, kind)
-        own, pooled = (self.cells[of, kind].calibration.apply(z) for of in (period, POOLED))
-        return _within(share * own + (1 - share) * pooled)
+    def probabilities(self, candidate: str, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return [n, heads] calibrated, and [n, horizons], that an incident is under way or begins within each.
+
+        z : [n, heads], a candidate's logits as ``logits`` gives them.
+        """
+        p = self.calibrations[candidate].apply(z)
+        return p, 1 - (1 - p[:, :1]) * (1 - p[:, 1:])
 
     def shares(
         self, period: str, candidate: str, seen: Seen, head: int, surprise: np.ndarray
@@ -141,16 +137,17 @@ class Bank:
         self.period(period)
         y, at_ms = block.y, int(block.at_ms[-1])
         m = self._middle
-        p, within = zip(
-            *(self.probabilities(period, name, z[i]) for i, name in enumerate(self.candidates)), strict=True
-        )
+        p, within = zip(*(self.probabilities(name, z[i]) for i, name in enumerate(self.candidates)), strict=True)
         either = np.where(y[:, 0] == 1, 1.0, y[:, m])
         shown, ahead = np.stack([w[:, m - 1] for w in within]), np.stack([q[:, m] for q in p])
         labels = either, y[:, m], at_ms, block.weight
         self.contests[period].add(shown, ahead, *labels)
         self.contests[POOLED].add(shown[: len(self.kinds)], ahead[: len(self.kinds)], *labels)
         for i, name in enumerate(self.candidates):
-            self.of(period, name).learn(block._replace(risk=shown[i]), z[i])
+            cell = self.of(period, name)
+            if cell.takes(block):
+                self.calibrations[name].add(z[i], y, block.weight)
+                cell.learn(block._replace(risk=shown[i]))
         rare = np.flatnonzero((y == 1).any(1))
         if len(rare) and block.seen.has_past:
             lent = block.some(rare)
@@ -171,7 +168,8 @@ class Bank:
 
     def state(self) -> dict[str, Any]:
         cells = [[period, kind, cell.state()] for (period, kind), cell in self.cells.items()]
-        return {"cells": cells, "contests": {period: one.state() for period, one in self.contests.items()}}
+        out = {"cells": cells, "contests": {period: one.state() for period, one in self.contests.items()}}
+        return out | {"calibrations": {name: one.state() for name, one in self.calibrations.items()}}
 
     def restore(self, state: dict[str, Any]) -> None:
         for period, contest in state["contests"].items():
@@ -180,10 +178,17 @@ class Bank:
         for period, kind, cell in state["cells"]:
             if kind in self.kinds:
                 self.cells[period, kind].restore(cell)
+        for name, calibration in _calibrations(state).items():
+            if name in self.calibrations:
+                self.calibrations[name].restore(calibration)
 
 
-def _within(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return p, 1 - (1 - p[:, :1]) * (1 - p[:, 1:])
+def _calibrations(state: dict[str, Any]) -> dict[str, Any]:
+    """Return them by candidate; an earlier release had one a cell, of which that of the pooled one is of all periods."""
+    if "calibrations" in state:
+        return state["calibrations"]
+    pooled = {kind: cell["calibration"] for period, kind, cell in state["cells"] if period == POOLED}
+    return {f"{scope}.{kind}": one for scope in (POOLED, OWN) for kind, one in pooled.items()}
 
 
 class Banks:

@@ -247,7 +247,7 @@ class Engine:
         if np.isnan(z[bank.candidates.index(candidate)]).any():  # it needs a past that these entities have not
             candidate = bank.candidates[0]
         cell = bank.of(period, candidate)
-        p, within = bank.probabilities(period, candidate, z[bank.candidates.index(candidate)])
+        p, within = bank.probabilities(candidate, z[bank.candidates.index(candidate)])
         scope = POOLED if candidate.startswith(POOLED) else period
         name = model_id(self.rollup, scope, cell.kind, group)
         return Part(group, period, at, seen, z, candidate, cell, p, within, name)

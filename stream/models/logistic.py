@@ -159,3 +159,7 @@ class Calibration:
 
     def state(self) -> dict[str, Any]:
         return {"counts": self.counts, "curve": self.curve, "unfitted": self.unfitted, "total": self.total}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.counts, self.curve = state["counts"].copy(), state["curve"].copy()
+        self.unfitted, self.total = state["unfitted"], state["total"]

@@ -49,15 +49,29 @@ def test_a_new_period_says_what_the_pooled_model_says():
     pooled, own = np.split(bank.logits(SALE, block(500, 1).seen), 2)
     np.testing.assert_array_equal(own, pooled)
     for kind, z in zip(KINDS, own, strict=True):
-        said, theirs = (bank.probabilities(SALE, f"{scope}.{kind}", z)[1] for scope in ("own", POOLED))
-        np.testing.assert_array_equal(said, theirs)
+        said, theirs = (bank.probabilities(f"{scope}.{kind}", z)[1] for scope in ("own", POOLED))
+        np.testing.assert_allclose(said, theirs, atol=0.02)  # each curve has learned of its own candidate's logits
+
+
+def test_what_an_earlier_release_saved_is_taken_over():
+    bank = taught()
+    state = bank.state()
+    calibrations = state.pop("calibrations")
+    for period, kind, cell in state["cells"]:
+        cell["calibration"] = calibrations[f"{POOLED}.{kind}"] if period == POOLED else {}
+    new, z = Bank(HEADS, MIDDLE, KINDS, EACH), block(7, 1).y
+    new.restore(state)
+    for kind in KINDS:
+        want = bank.probabilities(f"{POOLED}.{kind}", z)[1]
+        for scope in (POOLED, "own"):
+            np.testing.assert_array_equal(new.probabilities(f"{scope}.{kind}", z)[1], want)
 
 
 def test_incidents_count_and_not_the_windows_before_each():
     bank = taught()
     incidents = 10 * 4 / EACH  # four rows of each block are before one, which is before EACH windows
     assert bank.own_share(SALE, "logistic") == pytest.approx(incidents / (incidents + SHRINK))
-    assert bank.own_share(NORMAL, "logistic") > 0.85
+    assert bank.own_share(NORMAL, "logistic") > 0.6 > bank.own_share(SALE, "logistic")
 
 
 @pytest.mark.parametrize("kind", KINDS)

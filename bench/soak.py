@@ -3,7 +3,7 @@
     python -m bench soak [--seconds 600] [--rate 4000] [--series 2000] [--away 0]
 
 A writer puts ``rate`` samples a second on the log, in real time, for two stream workers on three brokers and a store;
-``away`` is for how many seconds, from a tenth of the time on, the store's process is dead. Every few seconds a line of
+``away`` is for how many seconds, from the first minute on, the store's process is dead. Every few seconds a line of
 JSON tells the stream workers' memory and lag; the last line compares the second half with the first, and counts errors
 that were logged.
 """
@@ -31,7 +31,7 @@ from schemas.series import make_series, partition_of
 from schemas.topics import SAMPLES
 from tests.cluster.deployment import PARTITIONS, Deployment, Role
 
-METRICS, LOOK_S, CONFIG = 20, 5.0, "[models]\nrollups = ['10s']\n"
+METRICS, LOOK_S, AWAY_FROM_S, CONFIG = 20, 5.0, 60.0, "[models]\nrollups = ['10s']\n"
 
 
 def batches_at(
@@ -79,10 +79,10 @@ async def watch(deployment: Deployment, seconds: float, away_s: float) -> list[d
     """Look again and again, and take the store away in between."""
     begin, seen, away = time.monotonic(), [], False
     while (at := time.monotonic() - begin) < seconds:
-        if away_s and not away and seconds / 10 <= at < seconds / 10 + away_s:
+        if away_s and not away and AWAY_FROM_S <= at < AWAY_FROM_S + away_s:
             deployment.store.kill()
             away = True
-        elif away and at >= seconds / 10 + away_s:
+        elif away and at >= AWAY_FROM_S + away_s:
             await asyncio.to_thread(deployment.store.start)
             away, away_s = False, 0.0
         seen.append({"at_s": round(at, 1), "away": away} | await asyncio.to_thread(look, deployment.roles["stream"]))

@@ -19,7 +19,7 @@ from store.seen import SeenWriter
 from store.thread import StoreThread
 
 SERIES_MAX = 5000
-ROWS_AT_ONCE = 100_000
+ROWS_AT_ONCE, SAMPLES_AT_ONCE = 100_000, 500_000
 _PAIRS_MAX = 20_000
 # The primary key is (rollup, series_id, start_ms): the plain conditions prune, the pairs choose.
 _PAIRS = """
@@ -47,7 +47,7 @@ class Repository:
         self._seen = SeenWriter()
 
     async def open(self) -> None:
-        await self._run(self._store.open)
+        await self.thread.open()
         self._know(await self._run(self._load_series))
 
     def _know(self, series: Iterable[Series]) -> None:
@@ -89,6 +89,7 @@ class Repository:
         """Write all of it, the checkpoint last: when it is durable, so is everything it stands for.
 
         touched : rows of the table of that name, the longer windows that the rollups belong to.
+        raw : series ids, times and values; what is written is taken off the list, so that trying again adds it no more.
         requests : (log offset, digest) of the requests taken in, of the checkpoint's partition.
         """
         self._know(await self._run(self._write, rollups, series, raw, checkpoint, touched, requests))
@@ -113,9 +114,11 @@ class Repository:
                 "kind": [s.kind for s in series],
             }
             self._store.insert("series", columns)
-        if raw:
-            ids, times, values = (np.concatenate([part[k] for part in raw]) for k in range(3))
+        while raw:
+            n = _first_some(raw)
+            ids, times, values = (np.concatenate([part[k] for part in raw[:n]]) for k in range(3))
             self._store.insert("samples", {"series_id": ids, "timestamp_ms": times, "value": values})
+            del raw[:n]
         for some in _some_at_once(rollups):
             self._seen.write(self._store, some)
             self._store.insert("rollups", rollup_columns(some))
@@ -216,6 +219,11 @@ class Repository:
         )
         chosen = [series for series in of_entities if of_metric(series.metric) or of_metric(series.key)]
         return sorted(chosen, key=lambda s: (s.entity, s.key))
+
+
+def _first_some(raw: list[tuple[np.ndarray, ...]]) -> int:
+    """Return how many of them hold SAMPLES_AT_ONCE samples together, or are all there are."""
+    return int(np.searchsorted(np.cumsum([len(part[0]) for part in raw]), SAMPLES_AT_ONCE)) + 1
 
 
 def _some_at_once(rollups: list[Rollup]) -> Iterator[list[Rollup]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from schemas.errors import SinkError, SourceError
 from store.base import Store
 
 T = TypeVar("T")
@@ -23,10 +24,28 @@ class StoreThread:
         self._pool = ThreadPoolExecutor(1, "store")
         self._readers = ThreadPoolExecutor(READERS, "store-reader")
         self._long = asyncio.Semaphore(LONG_READERS)
+        self._away = False
 
     async def run(self, call: Callable[..., T], *args: Any) -> T:
-        """Call in order with every other ``run``."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
+        """Call in order with every other ``run``.
+
+        After one that failed the store is asked for nothing first, which raises SourceError while it is away: a write
+        is made ready, with everything that has come to wait for it, only for a store that can take it.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._once_there, call, *args)
+
+    def _once_there(self, call: Callable[..., T], *args: Any) -> T:
+        if self._away:
+            self.store.select("SELECT 1 AS one")
+            self._away = False
+        try:
+            return call(*args)
+        except (SinkError, SourceError):
+            self._away = True
+            raise
+
+    async def open(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._pool, self.store.open)
 
     async def read(self, call: Callable[..., T], *args: Any, long: bool = False) -> T:
         """Call beside others; what was written before is seen. ``long``: an answer of many rows."""

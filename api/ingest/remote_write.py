@@ -17,17 +17,19 @@ from api.ingest.parsed import Door, Parsed
 from schemas.errors import DataError
 from schemas.series import Series, define_series
 
-KNOWN_MAX = 200_000
+KNOWN_BYTES_MAX = 320 << 20  # of series that are remembered: a million with a hundred bytes of labels each
+_KNOWN_BYTES = 200  # of one, besides its label bytes
 _STALE = 0x7FF0000000000002  # a NaN by which Prometheus says that a series ended
 _TRIES = 16  # series that are not where they were, before a request is read without the tape
 _LEARNED_MIN = 8  # series in a row
 
 
 class RemoteWrite:
-    """Parses requests; bounded by KNOWN_MAX series that it remembers, and the tape of what they looked like."""
+    """Parses requests; bounded by KNOWN_BYTES_MAX of series that it remembers, and the tape of what they were like."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, Series] = {}
+        self._known_bytes = 0
         self._tape = LabelTape()
         self._entries: dict[bytes, int] = {}  # label bytes → where on the tape they are
 
@@ -124,8 +126,10 @@ class RemoteWrite:
             return None
 
     def _remember(self, key: bytes, series: Series) -> Series:
-        if len(self._known) >= KNOWN_MAX:
+        self._known_bytes += len(key) + _KNOWN_BYTES
+        if self._known_bytes > KNOWN_BYTES_MAX:
             self._known.clear()
+            self._known_bytes = len(key) + _KNOWN_BYTES
         self._known[key] = series
         return series
 

@@ -40,7 +40,7 @@ T = TypeVar("T")
 logger = logging.getLogger("foreshock.models")
 
 ENTRIES_A_ROW, BYTES_A_ROW = 500, 16 << 20
-UNSAVED_MAX = 50_000  # verdicts
+UNSAVED_MAX = 20_000  # verdicts
 DAY_MS = 86_400_000
 
 

@@ -184,7 +184,7 @@ class Bank:
 
 
 def _calibrations(state: dict[str, Any]) -> dict[str, Any]:
-    """Return them by candidate; an earlier release had one a cell, of which that of the pooled one is of all periods."""
+    """Return them by candidate; an earlier release had one a cell, of which the pooled one is of all periods."""
     if "calibrations" in state:
         return state["calibrations"]
     pooled = {kind: cell["calibration"] for period, kind, cell in state["cells"] if period == POOLED}

@@ -1,11 +1,11 @@
 """The whole deployment under an even load: memory, lag and errors over time, with ClickHouse away for a while if asked.
 
-    python -m bench soak [--seconds 600] [--rate 4000] [--series 2000] [--away 0]
+    python -m bench soak [--seconds 600] [--rate 4000] [--series 2000] [--away 0] [--without-models]
 
-A writer puts ``rate`` samples a second on the log, in real time, for two stream workers on three brokers and a store;
-``away`` is for how many seconds, from the first minute on, the store's process is dead. Every few seconds a line of
-JSON tells the stream workers' memory and lag; the last line compares the second half with the first, and counts errors
-that were logged.
+A writer puts ``rate`` samples a second on the log, in real time, for two stream workers on three brokers and a store:
+some of each series every second, or, of more series than that, one in so many seconds. ``away`` is for how many
+seconds, from the first minute on, the store's process is dead. Every few seconds a line of JSON tells the stream
+workers' memory and lag; the last line compares the second half with the first, and counts errors that were logged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -31,33 +30,53 @@ from schemas.series import make_series, partition_of
 from schemas.topics import SAMPLES
 from tests.cluster.deployment import PARTITIONS, Deployment, Role
 
-METRICS, LOOK_S, AWAY_FROM_S, CONFIG = 20, 5.0, 60.0, "[models]\nrollups = ['10s']\n"
+METRICS, RECORD_SAMPLES = 20, 5000
+LOOK_S, AWAY_FROM_S = 5.0, 60.0
+CONFIG = "[models]\nrollups = [{models}]\n[limits]\nseries = {series}\n"
 
 
-def batches_at(
-    now_ms: int, entities: int, rate: int, rng: np.random.Generator, first: bool
-) -> Iterator[tuple[int, bytes]]:
-    """Yield (partition, record) for one second of samples: ``rate`` in all, as evenly over the series as it goes."""
-    each = max(1, rate // (entities * METRICS))
+class Group:
+    """Entities of one partition whose samples go into one record; its first record defines their series."""
+
+    def __init__(self, partition: int, entities: list[int], each: int) -> None:
+        self.partition, self._entities, self._each = partition, entities, each
+        self._ids: np.ndarray | None = None
+
+    def record(self, now_ms: int, rng: np.random.Generator) -> tuple[int, bytes]:
+        """Return the record of one second, and how many samples are in it."""
+        series = []
+        if self._ids is None:
+            series = [make_series(f"soak-{e}", f"metric_{n}") for e in self._entities for n in range(METRICS)]
+            self._ids = np.repeat(np.array([one.series_id for one in series], np.uint64), self._each)
+        times = now_ms + rng.integers(0, 1000, len(self._ids))
+        batch = make_batch(series, self._ids, times, rng.normal(100, 5, len(self._ids)))
+        return len(self._ids), encode_batch(batch)
+
+
+def grouped(series: int, rate: int) -> tuple[list[Group], int]:
+    """Return the groups, and in how many seconds each has its turn: one where there are as many samples as series."""
+    entities, each, every = max(1, series // METRICS), max(1, rate // series), max(1, series // rate)
+    together = max(1, RECORD_SAMPLES // (METRICS * each))
+    of: list[list[int]] = [[] for _ in range(PARTITIONS)]
     for entity in range(entities):
-        series = [make_series(f"soak-{entity}", f"metric_{n}") for n in range(METRICS)]
-        ids = np.repeat(np.array([one.series_id for one in series], np.uint64), each)
-        times = now_ms + rng.integers(0, 1000, len(ids))
-        batch = make_batch(series if first else [], ids, times, rng.normal(100, 5, len(ids)))
-        yield partition_of(f"soak-{entity}", PARTITIONS), encode_batch(batch)
+        of[partition_of(f"soak-{entity}", PARTITIONS)].append(entity)
+    parts = ((p, mine[at : at + together]) for p, mine in enumerate(of) for at in range(0, len(mine), together))
+    return [Group(partition, mine, each) for partition, mine in parts], every
 
 
-async def write(url: str, seconds: float, entities: int, rate: int) -> int:
+async def write(url: str, seconds: float, series: int, rate: int) -> int:
     """Write in real time; return how many samples were acknowledged."""
     log, rng, written = KafkaLog(url, KafkaOptions()), np.random.default_rng(1), 0
+    groups, every = grouped(series, rate)
     await log.start()
     try:
         begin = second = int(time.time())
         while second - begin < seconds:
             await asyncio.sleep(max(0.0, second + 1 - time.time()))
-            made = list(batches_at(second * 1000, entities, rate, rng, second == begin))
-            await asyncio.gather(*(log.append(SAMPLES, partition, record) for partition, record in made))
-            written += max(1, rate // (entities * METRICS)) * entities * METRICS
+            turn = groups[second % every :: every]
+            made = [(group.partition, *group.record(second * 1000, rng)) for group in turn]
+            await asyncio.gather(*(log.append(SAMPLES, partition, record) for partition, _, record in made))
+            written += sum(samples for _, samples, _ in made)
             second += 1
     finally:
         await log.stop()
@@ -103,9 +122,9 @@ async def settle(deployment: Deployment, written: int) -> float:
     return round(time.monotonic() - begin, 1)
 
 
-async def soak(deployment: Deployment, seconds: float, away_s: float, entities: int, rate: int) -> None:
+async def soak(deployment: Deployment, seconds: float, away_s: float, series: int, rate: int) -> None:
     url = deployment.brokers.url
-    written, seen = await asyncio.gather(write(url, seconds, entities, rate), watch(deployment, seconds, away_s))
+    written, seen = await asyncio.gather(write(url, seconds, series, rate), watch(deployment, seconds, away_s))
     settled_s = await settle(deployment, written)
     half = len(seen) // 2
     parts = {"first_half": seen[half // 4 : half], "second_half": seen[half:]}  # without the start
@@ -126,11 +145,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rate", type=int, default=4000, help="samples a second")
     parser.add_argument("--series", type=int, default=2000)
     parser.add_argument("--away", type=float, default=0, help="seconds without a store")
+    parser.add_argument("--without-models", action="store_true")
     given = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as scratch, Deployment(Path(scratch), CONFIG) as deployment:
+    config = CONFIG.format(models="" if given.without_models else "'10s'", series=2 * given.series)
+    with tempfile.TemporaryDirectory() as scratch, Deployment(Path(scratch), config) as deployment:
         for url in [*deployment.urls, *(f"http://{worker.metrics}" for worker in deployment.roles["stream"])]:
             _until_ready(url)
-        asyncio.run(soak(deployment, given.seconds, given.away, max(1, given.series // METRICS), given.rate))
+        asyncio.run(soak(deployment, given.seconds, given.away, given.series, given.rate))
 
 
 def _until_ready(url: str) -> None:

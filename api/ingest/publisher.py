@@ -13,7 +13,8 @@ from schemas.batch import encode_batch, make_batch
 from schemas.series import Series, partition_of
 from schemas.topics import SAMPLES
 
-_LISTS_MAX, _LIST_MAX = 200, 5000  # lists of ids that are kept, and ids in one
+_LIST_MAX = 5000  # ids in a list of them that is kept
+_LISTED_BYTES_MAX, _LIST_BYTES, _ID_BYTES = 32 << 20, 600, 16  # of all lists; of one, and of each id in it
 
 
 class Publisher:
@@ -23,6 +24,7 @@ class Publisher:
         self._log, self._partitions, self._limits, self._now_ms = log, partitions, limits, now_ms
         self._announced: set[int] = set()
         self._lists: dict[bytes, list[tuple[int, np.ndarray | slice]]] = {}  # ids, all announced → how they are split
+        self._listed_bytes = 0
 
     async def publish(self, parsed: Parsed, digest: int) -> Parsed:
         """Append one record a partition; return what was taken: new series over the limits are refused by name.
@@ -37,8 +39,10 @@ class Publisher:
                 parsed, ids, unknown = self._admitted(parsed, ids, unknown)
             parts = self._split(parsed.series)
             if not unknown and len(ids) <= _LIST_MAX:
-                if len(self._lists) >= _LISTS_MAX:
+                self._listed_bytes += (size := _LIST_BYTES + _ID_BYTES * len(ids))
+                if self._listed_bytes > _LISTED_BYTES_MAX:
                     self._lists.clear()
+                    self._listed_bytes = size
                 self._lists[listed] = parts
         times, values = np.asarray(parsed.times, np.int64), np.asarray(parsed.values, np.float64)
         for number, mine in parts:

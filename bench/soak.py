@@ -55,8 +55,8 @@ class Group:
 
 def grouped(series: int, rate: int) -> tuple[list[Group], int]:
     """Return the groups, and in how many seconds each has its turn: one where there are as many samples as series."""
-    entities, each, every = max(1, series // METRICS), max(1, rate // series), max(1, series // rate)
-    together = max(1, RECORD_SAMPLES // (METRICS * each))
+    entities, each, every = max(1, series // METRICS), max(1, rate // series), max(1, -(-series // rate))
+    together = max(1, min(RECORD_SAMPLES, rate // PARTITIONS) // (METRICS * each))
     of: list[list[int]] = [[] for _ in range(PARTITIONS)]
     for entity in range(entities):
         of[partition_of(f"soak-{entity}", PARTITIONS)].append(entity)
@@ -147,6 +147,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--away", type=float, default=0, help="seconds without a store")
     parser.add_argument("--without-models", action="store_true")
     given = parser.parse_args(arguments)
+    if given.away and given.seconds <= AWAY_FROM_S:
+        parser.error(f"--away begins after {AWAY_FROM_S:.0f} s: want more --seconds")
     config = CONFIG.format(models="" if given.without_models else "'10s'", series=2 * given.series)
     with tempfile.TemporaryDirectory() as scratch, Deployment(Path(scratch), config) as deployment:
         for url in [*deployment.urls, *(f"http://{worker.metrics}" for worker in deployment.roles["stream"])]:

@@ -32,10 +32,10 @@ class Quieted(logging.Filter):
 
 
 class Retried(logging.Filter):
-    """Makes a warning of a client's error that the client itself tries again: a broker that has only just begun."""
+    """Makes a warning of an error that the broker's client itself tries again: a broker that has only just begun."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        told = record.args if isinstance(record.args, tuple) else ()
+        told = record.args if isinstance(record.args, tuple) and record.name.startswith("aiokafka") else ()
         if record.levelno == logging.ERROR and any(getattr(one, "retriable", False) for one in told):
             record.levelno, record.levelname = logging.WARNING, "WARNING"
         return True

@@ -23,7 +23,7 @@ RECORD_BYTES_MAX = 64 << 20
 FETCH_BYTES = 1 << 20
 BATCH_BYTES = 512 << 10  # records that wait together are compressed together: smaller, and three times faster to read
 RETENTION_MS_MIN = 3_600_000  # what the store has not taken in is only on the log
-_EXISTS = 36  # TOPIC_ALREADY_EXISTS
+_UNKNOWN, _EXISTS = 3, 36  # UNKNOWN_TOPIC_OR_PARTITION, TOPIC_ALREADY_EXISTS
 _LOOKS, _LOOK_S = 100, 0.1  # so often, and so far apart, a broker is asked for topics that it has yet to hear of
 _MINE = "the administrator may change it with kafka-configs.sh --alter --entity-type topics"
 
@@ -56,11 +56,24 @@ async def described(admin: AIOKafkaAdminClient, names: Collection[str]) -> list[
     """
     for _ in range(_LOOKS):
         topics = await admin.describe_topics(list(names))
+        codes = {topic["topic"]: topic.get("error_code") for topic in topics}
         unknown = sorted(set(names) - {topic["topic"] for topic in topics if topic["partitions"]})
         if not unknown:
             return topics
         await asyncio.sleep(_LOOK_S)
-    raise SinkError(f"the broker tells nothing of the topics {', '.join(unknown)} within {_LOOKS * _LOOK_S:.0f} s")
+    named = ", ".join(f"{name} (error {codes.get(name)})" for name in unknown)
+    raise SinkError(f"the broker tells no partitions of the topics {named} within {_LOOKS * _LOOK_S:.0f} s")
+
+
+async def _configured(admin: AIOKafkaAdminClient, names: Collection[str]) -> dict[str, dict[str, str]]:
+    """Return the topics' configurations, name → text, of those that may be read; waits as ``described`` does."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    for _ in range(_LOOKS):
+        told = [one for answer in await admin.describe_configs(resources) for one in answer.resources]
+        if not any(code == _UNKNOWN for code, *_ in told):
+            break
+        await asyncio.sleep(_LOOK_S)
+    return {name: {entry[0]: entry[1] for entry in entries} for _, _, _, name, entries in told}
 
 
 def topic_settings(name: str, replicas: int, options: KafkaOptions) -> dict[str, str]:
@@ -82,11 +95,7 @@ async def check(admin: AIOKafkaAdminClient, topics: Mapping[str, int], options: 
     if not topics:
         return
     told = await described(admin, topics)
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]
-    configured: dict[str, dict[str, str]] = {}
-    for answer in await admin.describe_configs(resources):
-        for _, _, _, name, entries in answer.resources:
-            configured[name] = {entry[0]: entry[1] for entry in entries}
+    configured = await _configured(admin, topics)
     wrong: list[str] = []
     for topic in told:
         name, partitions = topic["topic"], topic["partitions"]

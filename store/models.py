@@ -44,14 +44,19 @@ class ModelTables:
         await self._thread.run(self._thread.store.insert, "model_versions", columns)
 
     async def versions(self, rollup: str, partition: int | None = None) -> list[int]:
-        """Return when the versions that are kept were saved, epoch ms, of any partition or of one."""
-        sql = "SELECT DISTINCT saved_ms FROM model_versions WHERE rollup = {rollup:String}"
+        """Return when the versions that are kept were saved, epoch ms, of one partition or of all, a time a day.
+
+        Partitions save one after another: the time is the last one's, so that until then each has its version of it.
+        """
+        sql = "SELECT max(saved_ms) AS at_ms FROM model_versions WHERE rollup = {rollup:String}"
         parameters: dict[str, Any] = {"rollup": rollup}
         if partition is not None:
             sql += " AND partition = {partition:Int64}"
             parameters["partition"] = partition
-        rows = await self._thread.read(self._thread.store.select, f"{sql} ORDER BY saved_ms", parameters)
-        return rows["saved_ms"].tolist()
+        rows = await self._thread.read(
+            self._thread.store.select, f"{sql} GROUP BY intDiv(saved_ms, 86400000) ORDER BY at_ms", parameters
+        )
+        return rows["at_ms"].tolist()
 
     async def state(self, partition: int, rollup: str, as_of_ms: int | None) -> SavedModel | None:
         """Return the newest state of a partition, or as it was: the last that was kept until ``as_of_ms``."""
@@ -70,7 +75,7 @@ class ModelTables:
     async def stored(self, rollup: str, as_of_ms: int | None = None) -> bool:
         """Return whether any partition has a state of this rollup, saved until ``as_of_ms``."""
         sql = (
-            "SELECT count() AS n FROM (SELECT rollup, saved_ms FROM model_states UNION ALL"
+            "SELECT count() AS n FROM (SELECT rollup, saved_ms FROM model_states FINAL UNION ALL"
             " SELECT rollup, saved_ms FROM model_versions) WHERE rollup = {rollup:String} AND saved_ms <= {until:Int64}"
         )
         parameters = {"rollup": rollup, "until": _EVER if as_of_ms is None else as_of_ms}

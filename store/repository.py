@@ -222,8 +222,9 @@ class Repository:
 
 
 def _first_some(raw: list[tuple[np.ndarray, ...]]) -> int:
-    """Return how many of them hold SAMPLES_AT_ONCE samples together, or are all there are."""
-    return int(np.searchsorted(np.cumsum([len(part[0]) for part in raw]), SAMPLES_AT_ONCE)) + 1
+    """Return how many of them hold SAMPLES_AT_ONCE samples together, or are all there are now: more may come."""
+    sizes = [len(part[0]) for part in raw]
+    return min(len(sizes), int(np.searchsorted(np.cumsum(sizes), SAMPLES_AT_ONCE)) + 1)
 
 
 def _some_at_once(rollups: list[Rollup]) -> Iterator[list[Rollup]]:

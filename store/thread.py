@@ -61,5 +61,7 @@ class StoreThread:
     async def close(self) -> None:
         """Wait for what is under way and close the store; what still waits to be read is not."""
         await asyncio.to_thread(self._readers.shutdown, cancel_futures=True)
-        await self.run(self.store.close)
-        self._pool.shutdown()
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._pool, self.store.close)
+        finally:
+            self._pool.shutdown()

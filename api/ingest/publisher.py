@@ -14,7 +14,7 @@ from schemas.series import Series, partition_of
 from schemas.topics import SAMPLES
 
 _LIST_MAX = 5000  # ids in a list of them that is kept
-_LISTED_BYTES_MAX, _LIST_BYTES, _ID_BYTES = 32 << 20, 600, 16  # of all lists; of one, and of each id in it
+_LISTED_BYTES_MAX, _PART_BYTES = 32 << 20, 300  # of all lists; of each part of one, besides its ids and rows
 
 
 class Publisher:
@@ -32,18 +32,14 @@ class Publisher:
         digest : 0 for what is never a repeat. Raises SinkError.
         """
         ids, unknown = parsed.series_ids(), []
-        parts = self._lists.get(listed := ids.tobytes())
+        parts = self._lists.get(ids.tobytes())
         if parts is None:
             unknown = [row for row, series_id in enumerate(ids.tolist()) if series_id not in self._announced]
             if unknown:
                 parsed, ids, unknown = self._admitted(parsed, ids, unknown)
             parts = self._split(parsed.series)
             if not unknown and len(ids) <= _LIST_MAX:
-                self._listed_bytes += (size := _LIST_BYTES + _ID_BYTES * len(ids))
-                if self._listed_bytes > _LISTED_BYTES_MAX:
-                    self._lists.clear()
-                    self._listed_bytes = size
-                self._lists[listed] = parts
+                self._remember(ids.tobytes(), parts)
         times, values = np.asarray(parsed.times, np.int64), np.asarray(parsed.values, np.float64)
         for number, mine in parts:
             new = {}
@@ -56,6 +52,14 @@ class Publisher:
             await self._log.append(SAMPLES, number, encode_batch(batch))
             self._announced.update(new)
         return parsed
+
+    def _remember(self, ids: bytes, parts: list[tuple[int, np.ndarray | slice]]) -> None:
+        size = 2 * len(ids) + _PART_BYTES * (1 + len(parts))
+        self._listed_bytes += size
+        if self._listed_bytes > _LISTED_BYTES_MAX:
+            self._lists.clear()
+            self._listed_bytes = size
+        self._lists[ids] = parts
 
     def _split(self, series: list[Series]) -> list[tuple[int, np.ndarray | slice]]:
         """Return (partition, its rows) of each partition that gets any."""
@@ -74,6 +78,7 @@ class Publisher:
         errors = [{"index": row, "error": why} for row, why in refused.items()]
         left = parsed._replace(
             series=[parsed.series[row] for row in kept],
+            ids=None if parsed.ids is None else ids[kept],
             times=np.asarray(parsed.times)[kept],
             values=np.asarray(parsed.values)[kept],
             rejected=parsed.rejected + errors,

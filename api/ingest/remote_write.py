@@ -18,7 +18,7 @@ from schemas.errors import DataError
 from schemas.series import Series, define_series
 
 KNOWN_BYTES_MAX = 320 << 20  # of series that are remembered: a million with a hundred bytes of labels each
-_KNOWN_BYTES = 200  # of one, besides its label bytes
+_KNOWN_BYTES, _LABELS_BYTES = 200, 150  # of one, besides its label bytes; of labels that only it may have
 _STALE = 0x7FF0000000000002  # a NaN by which Prometheus says that a series ended
 _TRIES = 16  # series that are not where they were, before a request is read without the tape
 _LEARNED_MIN = 8  # series in a row
@@ -126,10 +126,11 @@ class RemoteWrite:
             return None
 
     def _remember(self, key: bytes, series: Series) -> Series:
-        self._known_bytes += len(key) + _KNOWN_BYTES
+        size = _KNOWN_BYTES + len(key) + (_LABELS_BYTES + len(key) if series.labels else 0)
+        self._known_bytes += size
         if self._known_bytes > KNOWN_BYTES_MAX:
             self._known.clear()
-            self._known_bytes = len(key) + _KNOWN_BYTES
+            self._known_bytes = size
         self._known[key] = series
         return series
 

@@ -220,7 +220,7 @@ class PartitionScorer:
         """Write verdicts before the snapshot that stands for them, its windows before the state that names them."""
         for name in sorted(self._changed):
             engine, stored = self.engines[name], self._stored[name]
-            first = stored.next_for(engine.ring.rewritten)
+            first = stored.next_for(engine.ring.rewritten, self._now_ms())
             entries = [entry for entry in engine.ring.entries if entry.number >= first]
             for part in _pieces(entries):
                 body = bytes(cramjam.zstd.compress(pack(pack_entries(part))))
@@ -229,7 +229,7 @@ class PartitionScorer:
                 await self._models.save_windows(self.partition, name, stored.lineage, part[0].number, now_ms, body)
             kept = engine.ring.entries[0].number if engine.ring.entries else engine.ring.next_number
             stored.saved(kept, engine.ring.next_number)
-            body = bytes(cramjam.zstd.compress(pack(engine.state() | {"stored": stored.parts})))
+            body = bytes(cramjam.zstd.compress(pack(engine.state() | stored.state())))
             self._ours()
             now_ms = self._now_ms()
             await self._models.save_state(self.partition, name, self._seen[name], now_ms, body)

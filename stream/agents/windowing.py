@@ -334,7 +334,10 @@ class PartitionWorker:
             unwritten = unsaved[(len(unsaved) - 1) // SERIES_AT_ONCE * SERIES_AT_ONCE :] if unsaved else []
             await self._repository.write(rollups, unwritten, raw, checkpoint, rows, requests)
         except BaseException:
-            self._rollups, self._raw = rollups + self._rollups, raw + self._raw
+            self._rollups = rollups + self._rollups
+            # The same list: a write that goes on, though nobody waits for it any more, takes off what it wrote.
+            raw.extend(self._raw)
+            self._raw = raw
             self._requests = requests + self._requests
             raise
         self._bytes -= size

@@ -10,7 +10,7 @@ from api.ingest.admission import Admission, Limits
 from api.ingest.parsed import Parsed
 from api.ingest.publisher import Publisher
 from schemas.batch import columns, decode_batch
-from schemas.series import make_series
+from schemas.series import make_series, partition_of
 
 
 class Memory:
@@ -51,6 +51,23 @@ async def test_new_series_over_a_limit_are_refused_by_name_and_known_ones_go_on(
     # Definitions go along once, in the record of their own partition.
     said = [s.series_id for _, b in log.batches for s in b.series]
     assert sorted(said) == sorted(ids.values())
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+async def test_a_request_that_was_refused_in_part_is_refused_in_part_again(partitions):
+    log, admission = Memory(), Admission(Limits(series=3), lambda: 0)
+    publisher = Publisher(log, partitions, admission.series, lambda: 0)
+    names = [(f"h{n}", "a") for n in range(6)]
+    known = parsed(*names[3:])
+    await publisher.publish(known, 0)
+    for digest in (1, 2, 3):
+        whole = parsed(*names)
+        log.batches.clear()
+        taken = await publisher.publish(whole._replace(ids=whole.series_ids()), digest)
+        assert [one.entity for one in taken.series] == ["h3", "h4", "h5"] and len(taken.rejected) == 3
+        assert taken.series_ids().tolist() == known.series_ids().tolist()
+        got = {(partition, i) for partition, batch in log.batches for i in columns(batch).ids.tolist()}
+        assert got == {(partition_of(one.entity, partitions), one.series_id) for one in known.series}
 
 
 async def test_arrays_and_lists_are_taken_alike():

@@ -5,6 +5,7 @@ import logging
 from aiokafka.errors import GroupAuthorizationFailedError, GroupCoordinatorNotAvailableError
 
 from foreshock.quieted import EVERY_S, KINDS_MAX, Quieted, Retried
+from schemas.errors import SinkError
 
 
 def record(msg, *args, at, name="aiokafka"):
@@ -34,6 +35,7 @@ def test_lines_that_are_all_different_fill_no_memory():
 def test_what_a_client_tries_again_is_a_warning_and_other_errors_stay_errors():
     again = record("request failed: %s", GroupCoordinatorNotAvailableError(), at=100)
     final = record("request failed: %s", GroupAuthorizationFailedError(), at=100)
-    assert Retried().filter(again) and Retried().filter(final)
-    assert (again.levelname, final.levelname) == ("WARNING", "ERROR")
+    ours = record("cannot write: %s", SinkError("away"), at=100, name="foreshock.stream")
+    assert Retried().filter(again) and Retried().filter(final) and Retried().filter(ours)
+    assert (again.levelname, final.levelname, ours.levelname) == ("WARNING", "ERROR", "ERROR")
     assert again.levelno == logging.WARNING

@@ -1,11 +1,14 @@
 """A store that goes away: nothing is made ready for it in vain, and what it took of a write is not written again."""
 
+import time
+
 import numpy as np
 import pytest
 
 from schemas.errors import SinkError, SourceError
 from store import repository as module
 from store.base import open_store
+from store.models import ModelTables
 from store.repository import Repository
 
 CHECKPOINT = {"topic": "t", "partition": 0, "resume_offset": 0, "floor_ms": 0, "watermark_ms": 0, "version": 0}
@@ -53,6 +56,31 @@ async def test_while_a_store_is_away_a_write_is_not_made_ready(away):
     store.left = 10**9
     await repository.write([], [], [], CHECKPOINT)
     assert await repository.checkpoint("t", 0)
+
+
+async def test_a_store_that_is_away_is_closed_without_a_word(tmp_path):
+    store = Flaky(open_store(f"embedded://{tmp_path}"))
+    repository = Repository(store)
+    await repository.open()
+    store.left = 0
+    with pytest.raises(SinkError):
+        await repository.write([], [], [], CHECKPOINT)
+    await repository.close()
+    assert not store._store._sessions
+
+
+async def test_versions_of_a_day_have_one_time_until_which_every_partition_has_its_own(away):
+    _, repository = away
+    models, midnight = ModelTables(repository.thread), int(time.time()) // 86_400 * 86_400_000 - 5 * 86_400_000
+    for day in range(3):
+        for partition in range(3):
+            at_ms = midnight + day * 86_400_000 + 100 * partition
+            await models.keep_version(partition, "1m", day, at_ms, bytes([partition, day]))
+    kept = await models.versions("1m")
+    assert kept == [midnight + day * 86_400_000 + 200 for day in range(3)]
+    for day, at_ms in enumerate(kept):
+        states = [await models.state(partition, "1m", at_ms) for partition in range(3)]
+        assert [one.body for one in states] == [bytes([partition, day]) for partition in range(3)]
 
 
 async def test_raw_samples_that_a_store_took_before_it_went_away_are_written_once(away, monkeypatch):

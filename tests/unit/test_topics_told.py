@@ -38,5 +38,5 @@ async def test_a_topic_that_a_broker_has_yet_to_hear_of_is_waited_for(monkeypatc
 
 async def test_one_that_no_broker_ever_tells_of_is_named(monkeypatch):
     monkeypatch.setattr(kafka_topics, "_LOOK_S", 0)
-    with pytest.raises(SinkError, match=f"nothing of the topics {SAMPLES}"):
+    with pytest.raises(SinkError, match=f"no partitions of the topics {SAMPLES}"):
         await kafka_topics.prepare(LaterHeard(looks=10**6), {SAMPLES: 4}, KafkaOptions())

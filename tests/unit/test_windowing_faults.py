@@ -1,6 +1,7 @@
 """A partition's worker on the real log and store, with faults: what a crash, an outage or a takeover leaves."""
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
@@ -25,9 +26,11 @@ SETTINGS = StreamSettings(rollups=("10s", "1m"), lateness_ms=5000, partitions=1,
 class Away(ChdbStore):
     """The real store, which takes no inserts while ``away``."""
 
-    away = False
+    away, inserting = False, None  # ``inserting`` : called with the table before each insert
 
     def insert(self, table, columns, *, token=""):
+        if self.inserting is not None:
+            self.inserting(table)
         if self.away:
             raise SinkError(f"cannot insert into {table}: away")
         super().insert(table, columns, token=token)
@@ -114,6 +117,34 @@ async def test_a_request_that_is_sent_again_after_a_restart_is_counted_once(part
         await after.tick()
     await after.close()
     assert (await counts(repository))[0] == 20
+
+
+async def test_a_write_that_nobody_waits_for_any_more_leaves_each_raw_sample_once(parts):
+    log, repository, store = parts
+    worker = await opened(log, repository)
+    await write(log, range(0, 100))
+    await feed(log, worker)
+    began, goes_on, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
+
+    def wait_for_us(table):
+        if table == "samples":
+            loop.call_soon_threadsafe(began.set)
+            assert goes_on.wait(30)
+
+    store.inserting = wait_for_us
+    ticking = asyncio.create_task(worker.tick())
+    await began.wait()
+    ticking.cancel()  # as a stop does
+    await asyncio.gather(ticking, return_exceptions=True)
+    await write(log, range(100, 200))  # with which another block would not be taken for the same one
+    await feed(log, worker)
+    closing = asyncio.create_task(worker.close())
+    await asyncio.sleep(0.1)
+    goes_on.set()
+    await closing
+    sql = "SELECT count() AS n, uniqExact(series_id, timestamp_ms) AS u FROM samples"
+    rows = await repository.thread.run(store.select, sql)
+    assert rows["n"].tolist() == rows["u"].tolist() == [400]
 
 
 async def test_while_the_store_is_away_no_more_is_held_than_fits_and_then_all_of_it_arrives(parts, monkeypatch):

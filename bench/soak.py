@@ -13,9 +13,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import statistics
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -133,10 +135,23 @@ async def soak(deployment: Deployment, seconds: float, away_s: float, series: in
         out[name] = {key: statistics.median(one[key] for one in part) for key in ("rss_mib", "lag", "delay_s")}
     out["cpu_us_a_sample"] = round((seen[-1]["cpu_s"] - seen[0]["cpu_s"]) * 1e6 / max(1, seen[-1]["samples"]), 2)
     out["rss_mib_max"] = max(one["rss_mib"] for one in seen)
-    said = [line for roles in deployment.roles.values() for role in roles for line in role.said.splitlines()]
-    errors = [line for line in said if " ERROR " in line or " CRITICAL " in line or "Traceback" in line]
-    out |= {"errors_logged": len(errors), "first_errors": errors[:3]}
+    kinds = Counter(kind for roles in deployment.roles.values() for role in roles for kind in errors_in(role.said))
+    out |= {"errors_logged": kinds.total(), "most": kinds.most_common(5)}
     print(json.dumps(out), flush=True)
+
+
+def errors_in(said: str) -> list[str]:
+    """Return the errors in a role's log, without times and numbers; of a traceback what it ends with."""
+    out, inside = [], False
+    for line in said.splitlines():
+        if inside and not line.startswith((" ", "Traceback")) and line.strip():
+            out.append(line)
+            inside = False
+        elif line.startswith("Traceback"):
+            inside = True
+        elif " ERROR " in line or " CRITICAL " in line:
+            out.append(line.partition(",")[2])
+    return [re.sub(r"\d+", "#", one)[:200] for one in out]
 
 
 def main(arguments: list[str]) -> None:

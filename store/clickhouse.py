@@ -20,6 +20,8 @@ from store.migrate import migrate
 
 # The driver says on each read that maps and arrays are read as Python values: that is what we want.
 logging.getLogger("clickhouse_driver.columns.service").setLevel(logging.ERROR)
+# And with a traceback that it cannot connect: whoever asked says so in a line.
+logging.getLogger("clickhouse_driver.connection").setLevel(logging.ERROR)
 
 CONNECT_TIMEOUT_S = 5
 REQUEST_TIMEOUT_S = 60

@@ -87,6 +87,11 @@ class AlertTables:
         found = await self._bodies(sql, Notification, {"partition": partition})
         return sorted(found, key=lambda n: (n.created_ms, max((a.sequence for a in n.alerts), default=0), n.id))
 
+    async def put_since(self, partition: int, since_ms: int) -> list[Notification]:
+        """Return what was put in a partition's outbox since then, whatever became of it."""
+        sql = "SELECT body FROM outbox FINAL WHERE partition = {partition:Int64} AND created_ms >= {since:Int64}"
+        return await self._bodies(sql, Notification, {"partition": partition, "since": since_ms})
+
     async def notifications(self, limit: int = 1000) -> list[Notification]:
         """Return the outbox, newest first."""
         sql = "SELECT body FROM outbox FINAL ORDER BY created_ms DESC LIMIT {limit:UInt32}"

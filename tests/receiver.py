@@ -22,7 +22,9 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                body = self.rfile.read(length := int(self.headers.get("Content-Length", 0)))
+                if len(body) < length:
+                    return  # the sender is gone
                 with receiver._lock:
                     answer = receiver._answers.pop(0) if receiver._answers else receiver.default
                     receiver.requests.append((self.path, dict(self.headers), body, answer))

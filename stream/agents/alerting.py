@@ -39,7 +39,10 @@ class PartitionAlerter:
         self._due_ms: dict[tuple[str, ...], int] = {}
         self._resent_ms: dict[str, int] = {}
         self._untold: list[Notification] = []  # not in the outbox yet
-        self._parts: list[Notification] = []  # of notifications that were taken apart; not in the outbox yet
+        self._outcomes: dict[str, Notification] = {}  # what became of those in the outbox; not written down yet
+        self._recalled: dict[str, int] = {}  # the last number of each alert that is in the outbox since before
+        self._recalled_until_ms = 0
+        self._unshown: dict[str, Alert] = {}  # not on the topic ``alerts`` yet
         self.offset = 0
         self._written_offset = 0
         self._closed = False
@@ -48,6 +51,7 @@ class PartitionAlerter:
             settings.targets,
             give_up_ms=settings.give_up_ms,
             now_ms=now_ms,
+            write_down=lambda begun: self._tables.write(partition, (), begun),
             known=lambda alert: self._alerts.get(alert.fingerprint),
         )
 
@@ -61,7 +65,18 @@ class PartitionAlerter:
                 self._due_ms.setdefault(self._group(alert), self._now_ms())
         for notification in await self._tables.waiting(self.partition):
             self._deliverer.add(notification)
+        await self._recall(self._now_ms())
         return self.offset
+
+    async def _recall(self, now_ms: int) -> None:
+        """Learn what was put in the outbox by one that ended before it had written what it stands for.
+
+        Verdicts that are read again lead to the same alerts again, unless they are history by then.
+        """
+        self._recalled_until_ms = now_ms + 2 * HISTORY_MS
+        for one in await self._tables.put_since(self.partition, now_ms - 2 * HISTORY_MS):
+            for alert in one.alerts:
+                self._recalled[alert.fingerprint] = max(alert.sequence, self._recalled.get(alert.fingerprint, 0))
 
     @property
     def needed_offset(self) -> int:
@@ -127,15 +142,23 @@ class PartitionAlerter:
             changed = [self._alerts[key] for key in sorted(self._changed) if key in self._alerts]
             if changed or self._untold or self.offset > self._written_offset:
                 await self._write(changed)
-            self._parts += self._deliverer.apart()
-            if self._parts:
-                await self._tables.write(self.partition, (), self._parts)
-                self._parts = []
+            await self._write_down(self._deliverer.apart())
             self._deliverer.pump()
-            if attempted := self._deliverer.changed():
-                for one in attempted:
-                    self.counters["notifications_" + one.state] += 1
-                await self._tables.write(self.partition, (), attempted)
+            await self._write_attempts()
+            await self._show()
+
+    async def _write_attempts(self) -> None:
+        attempted = self._deliverer.changed()
+        for one in attempted:
+            self.counters["notifications_" + one.state] += 1
+        await self._write_down(attempted)
+
+    async def _write_down(self, notifications: list[Notification]) -> None:
+        """Put in the outbox what became of notifications; what the store does not take now is kept for later."""
+        self._outcomes |= {one.id: one for one in notifications}
+        if self._outcomes:
+            await self._tables.write(self.partition, (), list(self._outcomes.values()))
+            self._outcomes.clear()
 
     async def _write(self, changed: list[Alert]) -> None:
         checkpoint = {"topic": VERDICTS, "partition": self.partition, "resume_offset": self.offset}
@@ -146,9 +169,13 @@ class PartitionAlerter:
         notifications, self._untold = self._untold, []
         for notification in notifications:
             self._deliverer.add(notification)
-        for alert in changed:
-            if alert.labels:  # it fires, or did
-                await self._log.append(ALERTS, 0, msgspec.json.encode(alert))
+        self._unshown |= {alert.fingerprint: alert for alert in changed if alert.labels}  # it fires, or did
+
+    async def _show(self) -> None:
+        """Tell pages and subscribers what changed."""
+        for alert in list(self._unshown.values()):
+            await self._log.append(ALERTS, 0, msgspec.json.encode(alert))
+            del self._unshown[alert.fingerprint]
 
     async def _hold(self, now_ms: int) -> None:
         """Look again at what holds firing alerts back; one that is free now is told of."""
@@ -171,6 +198,8 @@ class PartitionAlerter:
     def _notifications(self, now_ms: int) -> list[Notification]:
         """Return what is to be told now; the alerts are marked as told."""
         out: list[Notification] = []
+        if now_ms > self._recalled_until_ms:
+            self._recalled.clear()
         for group in [group for group, due_ms in self._due_ms.items() if due_ms <= now_ms]:
             del self._due_ms[group]
             mine = [a for a in self._alerts.values() if a.sequence > a.told and self._group(a) == group]
@@ -180,8 +209,8 @@ class PartitionAlerter:
                     alert.told, alert.told_firing = alert.sequence, alert.state == "firing"
                     self._changed.add(alert.fingerprint)
                     alert.updated_ms = max(now_ms, alert.updated_ms + 1)
-            if told:
-                out += self._notifications_of(group, told, now_ms)
+            if fresh := [a for a in told if a.sequence > self._recalled.get(a.fingerprint, 0)]:
+                out += self._notifications_of(group, fresh, now_ms)
         return out + self._resent(now_ms)
 
     def _notifications_of(self, group: tuple[str, ...], alerts: list[Alert], now_ms: int) -> list[Notification]:
@@ -232,8 +261,7 @@ class PartitionAlerter:
         finally:
             self._closed = True
             await self._deliverer.close()
-        if attempted := self._deliverer.changed():
-            await self._tables.write(self.partition, (), attempted)
+        await self._write_attempts()
 
     def abandon(self) -> None:
         """Let go of everything: the partition is another's, who tells what is still in the outbox."""

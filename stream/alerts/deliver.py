@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from hashlib import blake2b
@@ -14,6 +14,7 @@ import httpx
 import msgspec
 
 from schemas.alert import Alert, Notification
+from schemas.errors import ForeshockError
 from stream.alerts.hold import held_by
 from stream.alerts.lane import parts, plan
 from stream.alerts.settings import Target
@@ -30,7 +31,8 @@ ANSWER_BYTES_MAX = 64 * 1024
 class Deliverer:
     """``add`` what is waiting, call ``pump`` now and then, ``changed`` tells what has to be written down.
 
-    Before each ``pump`` call ``apart``, and write what it returns.
+    Before each ``pump`` call ``apart``, and write what it returns. That something is sent is written down before, by
+    ``write_down``: after a crash nobody may think that a target has not heard of it.
     """
 
     def __init__(
@@ -39,12 +41,13 @@ class Deliverer:
         *,
         give_up_ms: int,
         now_ms: Callable[[], int],
+        write_down: Callable[[list[Notification]], Awaitable[None]],
         rng: random.Random | None = None,
         known: Callable[[Alert], Alert | None] = lambda alert: alert,
     ) -> None:
         """known : an alert as it is now, which may be held back since it was to be told."""
         self._targets = {target.name: target for target in targets}
-        self._give_up_ms, self._now_ms = give_up_ms, now_ms
+        self._give_up_ms, self._now_ms, self._write_down = give_up_ms, now_ms, write_down
         self._rng, self._known = rng or random.Random(), known
         self._queues: dict[tuple[str, str], deque[Notification]] = {}
         self._tasks: dict[tuple[str, str], asyncio.Task] = {}
@@ -130,28 +133,31 @@ class Deliverer:
         if target is None:
             why = "this target is not in the configuration any more"
             return msgspec.structs.replace(one, state="given_up", error=why, updated_ms=self._later(one))
+        before = one
+        one = msgspec.structs.replace(one, attempts=one.attempts + 1, held=False, updated_ms=self._later(one))
         error, retry_ms, never = "", 0, False
         async with self._room[one.target]:
+            if not before.attempts:
+                try:
+                    await self._write_down([one])
+                except ForeshockError as why:
+                    return self._put_off(before, str(why))
             for request in requests_of(target, one):
                 error, retry_ms, never = await self._send(request.url, request.headers, request.body)
                 if error:
                     break
-        now, attempts = self._now_ms(), one.attempts + 1
+        now = self._now_ms()
         if not error:
-            return msgspec.structs.replace(
-                one, state="delivered", attempts=attempts, error="", held=False, updated_ms=self._later(one)
-            )
-        wait_ms = max(retry_ms, self._backoff_ms(attempts))
+            return msgspec.structs.replace(one, state="delivered", error="", updated_ms=self._later(one))
+        wait_ms = max(retry_ms, self._backoff_ms(one.attempts))
         state = "refused" if never else "given_up" if now + wait_ms - one.created_ms > self._give_up_ms else "waiting"
-        changes = {
-            "state": state,
-            "attempts": attempts,
-            "held": False,
-            "error": error,
-            "next_ms": now + wait_ms,
-            "updated_ms": self._later(one),
-        }
+        changes = {"state": state, "error": error, "next_ms": now + wait_ms, "updated_ms": self._later(one)}
         return msgspec.structs.replace(one, **changes)
+
+    def _put_off(self, one: Notification, error: str) -> Notification:
+        """Return what was not even tried."""
+        at_ms = self._now_ms() + self._backoff_ms(1)
+        return msgspec.structs.replace(one, error=error, next_ms=at_ms, updated_ms=self._later(one))
 
     def _later(self, one: Notification) -> int:
         """Return a time of change that replaces the row before, whose writer's clock may be ahead of ours."""

@@ -97,14 +97,19 @@ def _held(alert: Alert, known: Callable[[Alert], Alert | None]) -> bool | None:
 
 
 def _standing(one: Notification, known: Callable[[Alert], Alert | None]) -> tuple[bool, bool]:
-    """Return whether it has to be told whatever holds alerts back, and whether any alert of it is held back now."""
-    quiet = False
+    """Return whether it has to be told whatever holds alerts back, and whether any alert of it is held back now.
+
+    What cannot be taken apart any more does not wait for one alert if news of another, which is free, wait behind it.
+    """
+    quiet = free = False
     for alert in one.alerts:
         held = _held(alert, known)
         if alert.state != "firing" or held is False:
             return True, False
         quiet = quiet or held is True
-    return False, quiet
+        now = known(alert)
+        free = free or (held is None and now is not None and not now.held)
+    return quiet and free and one.attempts > 0, quiet
 
 
 def _after(alert: Alert, later: Sequence[Notification]) -> Alert | None:

@@ -21,20 +21,23 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyarrow
 from chdb import session
-from clickhouse_driver.block import ColumnOrientedBlock
+from clickhouse_driver.block import BlockInfo, ColumnOrientedBlock
 from clickhouse_driver.bufferedreader import BufferedSocketReader
 from clickhouse_driver.bufferedwriter import BufferedSocketWriter
+from clickhouse_driver.columns.service import read_column
 from clickhouse_driver.context import Context
 from clickhouse_driver.reader import read_binary_str, read_binary_uint8, read_binary_uint64
-from clickhouse_driver.streams.native import BlockInputStream, BlockOutputStream
+from clickhouse_driver.streams.native import BlockOutputStream
 from clickhouse_driver.varint import read_varint, write_varint
 from clickhouse_driver.writer import write_binary_int32, write_binary_str, write_binary_uint8
 
 REVISION = 54459
 HELLO, QUERY, DATA, CANCEL, PING = range(5)
 S_HELLO, S_DATA, S_EXCEPTION, S_PONG, S_END, S_PROFILE_EVENTS = 0, 1, 2, 4, 5, 14
+FIXED = {"UInt8": "<u1", "UInt32": "<u4", "UInt64": "<u8", "Int16": "<i2", "Int64": "<i8", "Float64": "<f8"}
 ARROW = {
     "UInt8": pyarrow.uint8(),
     "UInt32": pyarrow.uint32(),
@@ -52,11 +55,15 @@ def plain(kind: str) -> str:
     return re.sub(r"LowCardinality\((\w+)\)", r"\1", kind)
 
 
+def base(kind: str) -> str:
+    inner = re.fullmatch(r"SimpleAggregateFunction\(\w+, (\w+)\)", kind)
+    return inner[1] if inner else kind
+
+
 def arrow(kind: str) -> pyarrow.DataType:
     if inner := re.fullmatch(r"Array\((.+)\)", kind):
         return pyarrow.list_(arrow(inner[1]))
-    inner = re.fullmatch(r"SimpleAggregateFunction\(\w+, (\w+)\)", kind)
-    return ARROW[inner[1] if inner else kind]
+    return ARROW[base(kind)]
 
 
 class Engine:
@@ -77,10 +84,11 @@ class Engine:
         ]
         return [(name, plain(kind)) for name, kind in zip(*text, strict=True)]
 
-    def insert(self, into: str, names: list[str], types: list[str], data: list[list], token: str) -> None:
+    def insert(self, into: str, names: list[str], types: list[str], data: list[list[Any]], token: str) -> None:
+        """``data`` : each column as the blocks that it came in."""
         arrays = [
-            pyarrow.array([list(v.items()) for v in values] if kind.startswith("Map") else values, arrow(kind))
-            for values, kind in zip(data, types, strict=True)
+            pyarrow.chunked_array([_arrow_array(values, kind) for values in blocks], arrow(kind))
+            for blocks, kind in zip(data, types, strict=True)
         ]
         block = pyarrow.table(dict(zip(names, arrays, strict=True)))
         setting = f" SETTINGS insert_deduplication_token = '{token}'" if re.fullmatch(r"[0-9a-f]+", token) else ""
@@ -107,7 +115,7 @@ class Connection(threading.Thread):
             "server_side_params": True,
         }
         context.settings = {}
-        self._blocks_in, self._blocks_out = BlockInputStream(self._in, context), BlockOutputStream(self._out, context)
+        self._context, self._blocks_out = context, BlockOutputStream(self._out, context)
 
     def run(self) -> None:
         try:
@@ -153,9 +161,31 @@ class Connection(threading.Thread):
             out[name] = read_binary_str(self._in)
         return out
 
-    def _read_block(self) -> Any:
+    def _read_block(self) -> list[Any]:
+        """Return the columns; numbers come as they are in memory, the rest through the driver's codec."""
         read_binary_str(self._in)
-        return self._blocks_in.read()
+        BlockInfo().read(self._in)
+        columns, rows, out = read_varint(self._in), read_varint(self._in), []
+        for _ in range(columns):
+            read_binary_str(self._in)
+            kind = read_binary_str(self._in)
+            custom = bool(read_binary_uint8(self._in))
+            inner = re.fullmatch(r"Array\((.+)\)", kind)
+            if not rows:
+                continue
+            if custom or (inner[1] if inner else base(kind)) not in FIXED:
+                out.append(read_column(self._context, kind, rows, self._in, has_custom_serialization=custom))
+            elif inner:
+                ends = self._numbers("UInt64", rows)
+                offsets = np.concatenate(([0], ends)).astype(np.int32)
+                out.append(pyarrow.ListArray.from_arrays(offsets, self._numbers(inner[1], int(ends[-1]))))
+            else:
+                out.append(self._numbers(base(kind), rows))
+        return out
+
+    def _numbers(self, kind: str, count: int) -> np.ndarray:
+        dtype = np.dtype(FIXED[kind])
+        return np.frombuffer(self._in.read(count * dtype.itemsize), dtype)
 
     def _query(self) -> None:
         read_binary_str(self._in)
@@ -181,7 +211,7 @@ class Connection(threading.Thread):
             raise EOFError("no compression here")
         sql = read_binary_str(self._in)
         params = {name: _unquoted(value) for name, value in self._settings().items()}
-        if read_varint(self._in) != DATA or self._read_block().columns_with_types:
+        if read_varint(self._in) != DATA or self._read_block():
             raise EOFError("no external tables here")
         try:
             if found := re.fullmatch(r"\s*(INSERT INTO (\w+) \(([\w, ]+)\)) VALUES\s*", sql):
@@ -214,10 +244,10 @@ class Connection(threading.Thread):
         types = [known[name] for name in names]
         self._header(list(zip(names, types, strict=True)))
         self._out.flush()
-        data: list[list] = [[] for _ in names]
-        while read_varint(self._in) == DATA and (block := self._read_block()).columns_with_types:
-            for column, values in zip(data, block.get_columns(), strict=True):
-                column.extend(values)
+        data: list[list[Any]] = [[] for _ in names]
+        while read_varint(self._in) == DATA and (block := self._read_block()):
+            for column, values in zip(data, block, strict=True):
+                column.append(values)
             self._header([], S_PROFILE_EVENTS)
             self._out.flush()
         fault = ""
@@ -257,6 +287,12 @@ class Connection(threading.Thread):
             write_binary_str(part, self._out)
         write_binary_uint8(0, self._out)
         self._out.flush()
+
+
+def _arrow_array(values: Any, kind: str) -> pyarrow.Array:
+    if isinstance(values, pyarrow.Array):
+        return values
+    return pyarrow.array([list(v.items()) for v in values] if kind.startswith("Map") else values, arrow(kind))
 
 
 def _unquoted(text: str) -> str:

@@ -27,9 +27,16 @@ class ModelTables:
         self._thread = thread
 
     async def save_state(self, partition: int, rollup: str, resume_offset: int, at_ms: int, body: bytes) -> None:
+        await self._save("model_states", partition, rollup, resume_offset, at_ms, body)
+
+    async def keep_version(self, partition: int, rollup: str, resume_offset: int, at_ms: int, body: bytes) -> None:
+        """Keep a state beside those of other days (migration 0009)."""
+        await self._save("model_versions", partition, rollup, resume_offset, at_ms, body)
+
+    async def _save(self, table: str, partition: int, rollup: str, resume_offset: int, at_ms: int, body: bytes) -> None:
         columns = {"partition": [partition], "rollup": [rollup], "resume_offset": [resume_offset]}
         columns |= {"saved_ms": [at_ms], "body": [b64encode(body).decode()]}
-        await self._thread.run(self._thread.store.insert, "model_states", columns)
+        await self._thread.run(self._thread.store.insert, table, columns)
 
     async def states(self, partition: int) -> list[SavedModel]:
         sql = "SELECT rollup, resume_offset, body FROM model_states FINAL WHERE partition = {partition:Int64}"
@@ -37,40 +44,34 @@ class ModelTables:
         columns = zip(rows["rollup"], rows["resume_offset"].tolist(), rows["body"], strict=True)
         return [SavedModel(rollup, offset, b64decode(body)) for rollup, offset, body in columns]
 
-    async def keep_version(self, partition: int, rollup: str, resume_offset: int, at_ms: int, body: bytes) -> None:
-        """Keep a state beside those of other days (migration 0009)."""
-        columns = {"partition": [partition], "rollup": [rollup], "resume_offset": [resume_offset]}
-        columns |= {"saved_ms": [at_ms], "body": [b64encode(body).decode()]}
-        await self._thread.run(self._thread.store.insert, "model_versions", columns)
-
-    async def versions(self, rollup: str, partition: int | None = None) -> list[int]:
-        """Return when the versions that are kept were saved, epoch ms, of one partition or of all, a time a day.
+    async def versions(self, rollup: str) -> list[int]:
+        """Return when the versions that are kept were saved, epoch ms, a time a day.
 
         Partitions save one after another: the time is the last one's, so that until then each has its version of it.
         """
-        sql = "SELECT max(saved_ms) AS at_ms FROM model_versions WHERE rollup = {rollup:String}"
-        parameters: dict[str, Any] = {"rollup": rollup}
-        if partition is not None:
-            sql += " AND partition = {partition:Int64}"
-            parameters["partition"] = partition
-        rows = await self._thread.read(
-            self._thread.store.select, f"{sql} GROUP BY intDiv(saved_ms, 86400000) ORDER BY at_ms", parameters
+        sql = (
+            "SELECT max(saved_ms) AS at_ms FROM model_versions WHERE rollup = {rollup:String}"
+            " GROUP BY intDiv(saved_ms, 86400000) ORDER BY at_ms"
         )
+        rows = await self._thread.read(self._thread.store.select, sql, {"rollup": rollup})
         return rows["at_ms"].tolist()
+
+    async def last_versions(self, partition: int) -> dict[str, int]:
+        """Return when the newest version of each rollup's model was saved, epoch ms."""
+        sql = "SELECT rollup, max(saved_ms) AS at_ms FROM model_versions WHERE partition = {partition:Int64} GROUP BY 1"
+        rows = await self._thread.read(self._thread.store.select, sql, {"partition": partition})
+        return dict(zip(rows["rollup"], rows["at_ms"].tolist(), strict=True))
 
     async def state(self, partition: int, rollup: str, as_of_ms: int | None) -> SavedModel | None:
         """Return the newest state of a partition, or as it was: the last that was kept until ``as_of_ms``."""
-        sql = "SELECT saved_ms, resume_offset, body FROM {table} WHERE partition = {partition:Int64}"
+        sql = "SELECT resume_offset, body FROM {table} WHERE partition = {partition:Int64}"
         sql += " AND rollup = {rollup:String} AND saved_ms <= {until:Int64} ORDER BY saved_ms DESC LIMIT 1"
         parameters = {"partition": partition, "rollup": rollup, "until": _EVER if as_of_ms is None else as_of_ms}
-        found: list[tuple[int, int, str]] = []
-        for table in ("model_states FINAL", "model_versions"):
+        for table in ("model_states FINAL", "model_versions"):  # no version is newer than the state
             rows = await self._thread.read(self._thread.store.select, sql.replace("{table}", table), parameters)
-            found += zip(rows["saved_ms"].tolist(), rows["resume_offset"].tolist(), rows["body"], strict=True)
-        if not found:
-            return None
-        _, resume_offset, body = max(found)
-        return SavedModel(rollup, resume_offset, b64decode(body))
+            if len(rows["body"]):
+                return SavedModel(rollup, int(rows["resume_offset"][0]), b64decode(rows["body"][0]))
+        return None
 
     async def stored(self, rollup: str, as_of_ms: int | None = None) -> bool:
         """Return whether any partition has a state of this rollup, saved until ``as_of_ms``."""

@@ -133,7 +133,7 @@ class Repository:
 
     async def ping(self) -> None:
         """Ask the store for nothing; raises SourceError when it is away."""
-        await self.thread.read(self._store.select, "SELECT 1 AS one")
+        await self.thread.ping()
 
     async def apply_retention(self, retention_s: Mapping[str, int | None], now_ms: int) -> None:
         """Make the store keep rows as long as the configuration says (store.retention)."""

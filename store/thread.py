@@ -36,13 +36,20 @@ class StoreThread:
 
     def _once_there(self, call: Callable[..., T], *args: Any) -> T:
         if self._away:
-            self.store.select("SELECT 1 AS one")
+            self._ask_for_nothing()
             self._away = False
         try:
             return call(*args)
         except (SinkError, SourceError):
             self._away = True
             raise
+
+    def _ask_for_nothing(self) -> None:
+        self.store.select("SELECT 1 AS one")
+
+    async def ping(self) -> None:
+        """Ask the store for nothing, beside others; raises SourceError when it is away."""
+        await self.read(self._ask_for_nothing)
 
     async def open(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._pool, self.store.open)

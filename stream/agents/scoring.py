@@ -35,13 +35,13 @@ from stream.models.engine import Engine
 from stream.models.entry import Entry, pack_entries
 from stream.models.stored import StoredWindows
 from stream.settings import StreamSettings
+from stream.window.calendar import DAY_MS
 
 T = TypeVar("T")
 logger = logging.getLogger("foreshock.models")
 
 ENTRIES_A_ROW, BYTES_A_ROW = 500, 16 << 20
 UNSAVED_MAX = 20_000  # verdicts
-DAY_MS = 86_400_000
 
 
 class _Abandoned(Exception):
@@ -75,13 +75,13 @@ class PartitionScorer:
     async def open(self) -> int:
         """Restore every model from its snapshot; return the offset of the topic ``rollups`` to read from."""
         saved = {state.rollup: state for state in await self._models.states(self.partition)}
+        kept = await self._models.last_versions(self.partition)
+        self._version_days = {name: at_ms // DAY_MS for name, at_ms in kept.items()}
         for name in self._settings.model_rollups:
             spec = parse_rollup(name)
             engine = Engine(name, spec.size_ms, spec.hop_ms, self._settings.engine, self._settings.periods)
             self._seen[name] = 0
             self._stored[name] = StoredWindows()
-            if kept := await self._models.versions(name, self.partition):
-                self._version_days[name] = kept[-1] // DAY_MS
             if name in saved:
                 self._seen[name] = saved[name].resume_offset
                 snapshot = await read_snapshot(self._models, self.partition, saved[name])

@@ -53,10 +53,10 @@ class Cell:
         return block.seen.has_past or not self.model.needs_past
 
     def learn(self, block: Learned) -> None:
-        if self.takes(block):
-            weight = np.broadcast_to(block.weight, len(block.y))[:, None]
-            self.counts += np.stack([((block.y == label) * weight).sum(0) for label in (0, 1)])
-            self.model.learn(block)
+        """Learn of a block that it ``takes``."""
+        weight = np.broadcast_to(block.weight, len(block.y))[:, None]
+        self.counts += np.stack([((block.y == label) * weight).sum(0) for label in (0, 1)])
+        self.model.learn(block)
 
     def state(self) -> dict[str, Any]:
         return {"model": self.model.state(), "counts": self.counts}

@@ -278,10 +278,8 @@ def test_what_cannot_be_rehearsed_is_said_at_once(site, given, why):
 
 
 def test_each_days_model_says_the_same_however_much_was_learned_since(tmp_path):
-    site, midnight = (
-        Site(tmp_path),
-        int(time.time()) // 86_400 * 24 - 72,
-    )  # lately: versions go after 30 days
+    site = Site(tmp_path)
+    midnight = int(time.time()) // 86_400 * 24 - 72  # in hours, lately: versions go after 30 days
 
     def at(hour):
         return (midnight + hour) * HOUR

@@ -48,9 +48,15 @@ def entries_of(
 
 def _counted(rows: np.ndarray, base: np.ndarray, width: np.ndarray, counted: np.ndarray) -> np.ndarray:
     """Return the entries of a count a bucket: ``width`` buckets a row, the one of key k at ``base`` + k."""
-    found = np.flatnonzero(counted)
-    series = np.repeat(np.arange(len(rows)), width)[found]
-    return _packed(_buckets(rows[series], found - base[series]), counted[found].astype(np.int64))
+    found = np.flatnonzero(counted > 0)  # of booleans: several times faster than of numbers
+    buckets = np.repeat(_first_bucket(rows, base), width)[found]
+    buckets += found
+    return _packed(buckets, counted[found])
+
+
+def _first_bucket(rows: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Return what a row's places among all that are counted are less than its buckets."""
+    return (rows.astype(np.int64) << 16) + 32768 - base
 
 
 def _buckets(rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
@@ -64,21 +70,31 @@ def merged(parts: Sequence[np.ndarray], rows: np.ndarray, low: np.ndarray, high:
 
     rows : all that occur, rising; low, high : the least and greatest value of each.
     """
-    entries = np.concatenate(parts)
     lowest = keys_of(low).astype(np.int64)
     width = keys_of(high) - lowest + 1
     ends = np.cumsum(width)
-    if ends[-1] <= _DENSE_MAX * len(entries):
+    if ends[-1] <= _DENSE_MAX * sum(map(len, parts)):
         base = ends - width - lowest
-        by_row = np.zeros(int(rows[-1]) + 1, np.int64)
-        by_row[rows] = base - 32768
-        at = by_row[entries >> (16 + _COUNT_BITS)]
-        at += (entries >> _COUNT_BITS) & 0xFFFF
-        return _counted(rows, base, width, np.bincount(at, entries & _COUNT_MAX, int(ends[-1])))
+        to_place = np.zeros(int(rows[-1]) + 1, np.int64)
+        to_place[rows] = -_first_bucket(rows, base)
+        counted = np.zeros(int(ends[-1]), np.int64)
+        for entries in parts:
+            at = entries >> _COUNT_BITS
+            at += to_place[entries >> (16 + _COUNT_BITS)]
+            _count(counted, at, entries & _COUNT_MAX)
+        return _counted(rows, base, width, counted)
+    entries = np.concatenate(parts)
     entries.sort(kind="stable")  # a merge of rising runs
     buckets = entries >> _COUNT_BITS
     heads = np.concatenate([[0], np.flatnonzero(buckets[1:] != buckets[:-1]) + 1])
     return _packed(buckets[heads], np.add.reduceat(entries & _COUNT_MAX, heads))
+
+
+def _count(counted: np.ndarray, at: np.ndarray, counts: np.ndarray) -> None:
+    if len(counts) and int(counts.max()) == _COUNT_MAX:
+        np.add.at(counted, at, counts)  # a bucket may have several entries
+    else:
+        counted[at] += counts
 
 
 def _packed(buckets: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.buckets import estimates
 from stream.rollup import samples as module
 from stream.rollup import sketch
 from stream.rollup.samples import Samples, merged, piece_of
@@ -47,3 +48,33 @@ def test_buckets_that_are_counted_and_that_are_sorted_are_the_same(given_samples
         with patch.object(sketch, "_DENSE_MAX", dense_max):
             found.append(made(0, given_samples, 0).entries.tolist())
     assert found[0] == found[1]
+
+
+BUCKETS = st.dictionaries(
+    st.tuples(st.integers(0, 5), st.integers(8170, 8210)), st.integers(1, 3 * sketch._COUNT_MAX), min_size=1
+)
+
+
+@given(st.lists(BUCKETS, min_size=1, max_size=4), st.booleans())
+def test_buckets_of_any_count_add_up_however_they_are_counted(parts, dense):
+    """A bucket of more than 2^24 samples has several entries, in what is given and in what comes out."""
+
+    def entries_of(part):
+        keys = sorted(part)
+        buckets = np.array([(row << 16) | (key + 32768) for row, key in keys], np.int64)
+        return sketch._packed(buckets, np.array([part[key] for key in keys], np.int64))
+
+    want = {}
+    for part in parts:
+        for at, count in part.items():
+            want[at] = want.get(at, 0) + count
+    rows = np.array(sorted({row for row, _ in want}))
+    values = {row: estimates(np.array([k for r, k in want if r == row], np.int16)) for row in rows.tolist()}
+    low, high = (np.array([f(values[row]) for row in rows.tolist()]) for f in (np.min, np.max))
+    with patch.object(sketch, "_DENSE_MAX", 1e9 if dense else 0):
+        offsets, keys, counts = sketch.unpacked(sketch.merged([entries_of(p) for p in parts], rows, low, high), rows)
+    got = {}
+    for i, row in enumerate(rows.tolist()):
+        for key, count in zip(keys[offsets[i] : offsets[i + 1]], counts[offsets[i] : offsets[i + 1]], strict=True):
+            got[row, int(key)] = got.get((row, int(key)), 0) + int(count)
+    assert got == want

@@ -211,10 +211,10 @@ class PartitionScorer:
         cards: list[dict[str, Any]] = []
         for name in sorted(self._stale_cards):
             cards += await self._in_thread(self.engines[name].model_cards)
-        self._stale_cards.clear()
         if cards:
             self._ours()
             await self._models.save_cards(self.partition, self._now_ms(), cards)
+        self._stale_cards.clear()  # not before they are written; nothing is scored meanwhile
 
     async def _snapshot(self) -> None:
         """Write verdicts before the snapshot that stands for them, its windows before the state that names them."""

@@ -120,3 +120,19 @@ async def test_an_owner_that_lost_its_partition_in_the_middle_of_a_fetch_says_an
     await following.process(made[await following.open() :])
     await following.close()
     assert await stored(following) == WINDOWS * len(SERIES)
+
+
+async def test_figures_of_models_that_the_store_did_not_take_are_written_the_next_time(scorer, parts, monkeypatch):
+    one, _ = scorer
+    _, repository = parts
+    await one.process(list(records())[:40])
+
+    def refuses(table, columns, **_):
+        raise SinkError(f"cannot insert into {table}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(repository.thread.store, "insert", refuses)
+        with contextlib.suppress(SinkError):
+            await one._save_cards()
+    await one._save_cards()
+    assert await one._models.cards()

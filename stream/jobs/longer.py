@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from log.base import Log
-from schemas.rollup import Rollup, encode_rollup, encode_series
-from schemas.series import Series, partition_of
+from schemas.rollup import Rollup
+from schemas.series import partition_of
 from schemas.topics import ROLLUPS
 from schemas.window_spec import in_memory
 from store.complete import complete_since
 from store.longer import CLOCK_SKEW_MS, Due, LongerTable
 from store.repository import Repository
-from stream.rollup.message import whole_windows
+from stream.rollup.message import Messages
 from stream.window.calendar import LongWindow
 
 SETTLE_MS = 2_000  # a window that is being filled by a history waits until no source was written for so long
@@ -102,11 +102,5 @@ class LongerRollups:
         partition = np.array([owner.get(i, 0) for i in rollup.ids.tolist()], np.int64)
         for number in np.unique(partition).tolist():
             mine = rollup.where(np.flatnonzero(partition == number))
-            for part in whole_windows(mine):
-                unique, rows = np.unique(mine.ids[part], return_inverse=True)
-                names = encode_series([series.get(i) or _unnamed(i) for i in unique.tolist()])
-                await self._log.append(ROLLUPS, number, encode_rollup(mine, part, rows, names))
-
-
-def _unnamed(series_id: int) -> Series:
-    return Series(series_id, "", f"series-{series_id}", {})
+            for message in Messages(series.get).of(mine):
+                await self._log.append(ROLLUPS, number, message)

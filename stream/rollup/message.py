@@ -12,6 +12,9 @@ from schemas.rollup import Rollup, encode_rollup, encode_series
 from schemas.series import Series
 
 MESSAGE_ROWS = 20_000
+ROWS_MAX = 1 << 15  # of a message: as many as a block of windows that close, each of which may become a verdict
+ROW_BYTES = 128  # without its series' definition
+MESSAGE_BYTES_MAX = 16 << 20  # well below what a record of the log may have
 DEFINITIONS_BYTES_MAX = 8 << 20  # lists of series definitions, encoded, kept for the windows to come
 
 
@@ -41,12 +44,32 @@ class Messages:
         self._size = 0
 
     def of(self, rollup: Rollup) -> list[bytes]:
-        """Return the messages of a rollup, n > 0 rows: of a window that closes, its part is one message."""
-        if not rollup.late:
-            return [encode_rollup(rollup, slice(None), np.arange(len(rollup)), self._definitions(rollup.ids))]
-        unique, rows = np.unique(rollup.ids, return_inverse=True)
-        names = self._definitions(unique)
-        return [encode_rollup(rollup, part, rows[part], names) for part in whole_windows(rollup)]
+        """Return the messages of a rollup, n > 0 rows: of what closes, a block of a window, one if that fits."""
+        out = []
+        for part in whole_windows(rollup):
+            out += self._fitting(rollup, np.arange(part.start, part.stop))
+        return out
+
+    def _fitting(self, rollup: Rollup, at: np.ndarray) -> list[bytes]:
+        """Return the messages of some rows: one, or of half of the entities each, where that is too large for a record.
+
+        Entities are cut by name, so that of other windows the same ones are together.
+        """
+        ids = rollup.ids[at]
+        one_window = rollup.start_ms[at[0]] == rollup.start_ms[at[-1]]
+        unique, rows = (ids, np.arange(len(ids))) if one_window else np.unique(ids, return_inverse=True)
+        if len(at) <= ROWS_MAX:
+            names = self._definitions(unique)
+            if len(bytes(names)) + ROW_BYTES * len(at) <= MESSAGE_BYTES_MAX or len(at) == 1:
+                whole = len(at) == len(rollup)
+                return [encode_rollup(rollup, slice(None) if whole else at, rows, names)]
+        entities = np.array([one.entity if (one := self._series(i)) else "" for i in unique.tolist()])[rows]
+        there = np.unique(entities)
+        if len(there) > 1:
+            first = entities < there[len(there) // 2]
+        else:  # more than fits of one entity
+            first = np.arange(len(at)) < len(at) // 2
+        return self._fitting(rollup, at[first]) + self._fitting(rollup, at[~first])
 
     def _definitions(self, ids: np.ndarray) -> msgspec.Raw:
         key = blake2b(ids.tobytes(), digest_size=16).digest()

@@ -40,7 +40,7 @@ class PartitionAlerter:
         self._resent_ms: dict[str, int] = {}
         self._untold: list[Notification] = []  # not in the outbox yet
         self._outcomes: dict[str, Notification] = {}  # what became of those in the outbox; not written down yet
-        self._recalled: dict[str, int] = {}  # the last number of each alert that is in the outbox since before
+        self._recalled: set[tuple[str, int, str]] = set()  # what the outbox holds since before, see ``_recall``
         self._recalled_until_ms = 0
         self._unshown: dict[str, Alert] = {}  # not on the topic ``alerts`` yet
         self.offset = 0
@@ -75,8 +75,7 @@ class PartitionAlerter:
         """
         self._recalled_until_ms = now_ms + 2 * HISTORY_MS
         for one in await self._tables.put_since(self.partition, now_ms - 2 * HISTORY_MS):
-            for alert in one.alerts:
-                self._recalled[alert.fingerprint] = max(alert.sequence, self._recalled.get(alert.fingerprint, 0))
+            self._recalled |= {(alert.fingerprint, alert.sequence, alert.state) for alert in one.alerts}
 
     @property
     def needed_offset(self) -> int:
@@ -209,7 +208,7 @@ class PartitionAlerter:
                     alert.told, alert.told_firing = alert.sequence, alert.state == "firing"
                     self._changed.add(alert.fingerprint)
                     alert.updated_ms = max(now_ms, alert.updated_ms + 1)
-            if fresh := [a for a in told if a.sequence > self._recalled.get(a.fingerprint, 0)]:
+            if fresh := [a for a in told if (a.fingerprint, a.sequence, a.state) not in self._recalled]:
                 out += self._notifications_of(group, fresh, now_ms)
         return out + self._resent(now_ms)
 

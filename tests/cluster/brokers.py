@@ -81,7 +81,8 @@ class Brokers:
         for node in range(self._nodes):
             path = self._folder / f"{node}.properties"
             path.write_text(self._properties(node))
-            command = [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(path)]
+            # In one word: of 64 ids one begins with "-", which would be taken for an option.
+            command = [*self._java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(path)]
             for user in self._scram:
                 command += ["--add-scram", user]
             formatting.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))

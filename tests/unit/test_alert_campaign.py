@@ -168,7 +168,10 @@ class Campaign:
         await self.alerter.close()
 
 
-@pytest.mark.parametrize(("seed", "faults"), [*((seed, 0) for seed in (0, 1, 2, 3, 14)), *((s, 0.3) for s in range(4))])
+@pytest.mark.parametrize(
+    ("seed", "faults"),
+    [*((seed, 0) for seed in (0, 1, 2, 3, 14, 116, 139)), *((s, 0.3) for s in (0, 1, 2, 3, 107, 138))],
+)
 async def test_every_receiver_ends_up_knowing_how_each_alert_ended(parts, seed, faults):
     campaign = Campaign(seed, *parts, faults)
     await campaign.run()

@@ -197,8 +197,6 @@ class PartitionAlerter:
     def _notifications(self, now_ms: int) -> list[Notification]:
         """Return what is to be told now; the alerts are marked as told."""
         out: list[Notification] = []
-        if now_ms > self._recalled_until_ms:
-            self._recalled.clear()
         for group in [group for group, due_ms in self._due_ms.items() if due_ms <= now_ms]:
             del self._due_ms[group]
             mine = [a for a in self._alerts.values() if a.sequence > a.told and self._group(a) == group]
@@ -208,12 +206,15 @@ class PartitionAlerter:
                     alert.told, alert.told_firing = alert.sequence, alert.state == "firing"
                     self._changed.add(alert.fingerprint)
                     alert.updated_ms = max(now_ms, alert.updated_ms + 1)
-            if fresh := [a for a in told if (a.fingerprint, a.sequence, a.state) not in self._recalled]:
-                out += self._notifications_of(group, fresh, now_ms)
+            out += self._notifications_of(group, told, now_ms)
         return out + self._resent(now_ms)
 
     def _notifications_of(self, group: tuple[str, ...], alerts: list[Alert], now_ms: int) -> list[Notification]:
-        return [self._notification(target.name, group, alerts, now_ms, "") for target in self._settings.targets]
+        """Return what each target is to be told of the alerts; of those in the outbox since before, nothing."""
+        if now_ms > self._recalled_until_ms:
+            self._recalled.clear()
+        new = [a for a in alerts if (a.fingerprint, a.sequence, a.state) not in self._recalled]
+        return [self._notification(target.name, group, new, now_ms, "") for target in self._settings.targets if new]
 
     def _resent(self, now_ms: int) -> list[Notification]:
         out = []

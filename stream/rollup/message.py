@@ -18,7 +18,7 @@ MESSAGE_BYTES_MAX = 16 << 20  # well below what a record of the log may have
 DEFINITIONS_BYTES_MAX = 8 << 20  # lists of series definitions, encoded, kept for the windows to come
 
 
-def whole_windows(rollup: Rollup) -> list[slice]:
+def _whole_windows(rollup: Rollup) -> list[slice]:
     """Return the rows of each message, of a rollup that rises by start: whole windows, some MESSAGE_ROWS at a time.
 
     A window's rows stay together, because the entities of one window are scored together.
@@ -46,7 +46,7 @@ class Messages:
     def of(self, rollup: Rollup) -> list[bytes]:
         """Return the messages of a rollup, n > 0 rows: of what closes, a block of a window, one if that fits."""
         out = []
-        for part in whole_windows(rollup):
+        for part in _whole_windows(rollup):
             out += self._fitting(rollup, np.arange(part.start, part.stop))
         return out
 
@@ -63,7 +63,7 @@ class Messages:
             if len(bytes(names)) + ROW_BYTES * len(at) <= MESSAGE_BYTES_MAX or len(at) == 1:
                 whole = len(at) == len(rollup)
                 return [encode_rollup(rollup, slice(None) if whole else at, rows, names)]
-        entities = np.array([one.entity if (one := self._series(i)) else "" for i in unique.tolist()])[rows]
+        entities = np.array([one.entity for one in self._named(unique)])[rows]
         there = np.unique(entities)
         if len(there) > 1:
             first = entities < there[len(there) // 2]
@@ -75,10 +75,13 @@ class Messages:
         key = blake2b(ids.tobytes(), digest_size=16).digest()
         names = self._encoded.get(key)
         if names is None:
-            names = encode_series([self._series(i) or Series(i, "", f"series-{i}", {}) for i in ids.tolist()])
+            names = encode_series(self._named(ids))
             size = len(bytes(names))
             if self._size + size > DEFINITIONS_BYTES_MAX:
                 self._encoded.clear()
                 self._size = 0
             self._encoded[key], self._size = names, self._size + size
         return names
+
+    def _named(self, ids: np.ndarray) -> list[Series]:
+        return [self._series(i) or Series(i, "", f"series-{i}", {}) for i in ids.tolist()]

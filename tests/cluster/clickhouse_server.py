@@ -37,7 +37,6 @@ from clickhouse_driver.writer import write_binary_int32, write_binary_str, write
 REVISION = 54459
 HELLO, QUERY, DATA, CANCEL, PING = range(5)
 S_HELLO, S_DATA, S_EXCEPTION, S_PONG, S_END, S_PROFILE_EVENTS = 0, 1, 2, 4, 5, 14
-FIXED = {"UInt8": "<u1", "UInt32": "<u4", "UInt64": "<u8", "Int16": "<i2", "Int64": "<i8", "Float64": "<f8"}
 ARROW = {
     "UInt8": pyarrow.uint8(),
     "UInt32": pyarrow.uint32(),
@@ -48,11 +47,20 @@ ARROW = {
     "String": pyarrow.string(),
     "Map(String, String)": pyarrow.map_(pyarrow.string(), pyarrow.string()),
 }
+NUMBERS = {
+    kind: np.dtype(type_.to_pandas_dtype()) for kind, type_ in ARROW.items() if pyarrow.types.is_primitive(type_)
+}
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "b": "\b", "f": "\f"}
 
 
 def plain(kind: str) -> str:
     return re.sub(r"LowCardinality\((\w+)\)", r"\1", kind)
+
+
+def element(kind: str) -> str:
+    """Return what an Array is of, nothing for another type."""
+    inner = re.fullmatch(r"Array\((.+)\)", kind)
+    return inner[1] if inner else ""
 
 
 def base(kind: str) -> str:
@@ -61,8 +69,8 @@ def base(kind: str) -> str:
 
 
 def arrow(kind: str) -> pyarrow.DataType:
-    if inner := re.fullmatch(r"Array\((.+)\)", kind):
-        return pyarrow.list_(arrow(inner[1]))
+    if inner := element(kind):
+        return pyarrow.list_(arrow(inner))
     return ARROW[base(kind)]
 
 
@@ -170,21 +178,21 @@ class Connection(threading.Thread):
             read_binary_str(self._in)
             kind = read_binary_str(self._in)
             custom = bool(read_binary_uint8(self._in))
-            inner = re.fullmatch(r"Array\((.+)\)", kind)
+            inner = element(kind)
             if not rows:
                 continue
-            if custom or (inner[1] if inner else base(kind)) not in FIXED:
+            if custom or (inner or base(kind)) not in NUMBERS:
                 out.append(read_column(self._context, kind, rows, self._in, has_custom_serialization=custom))
             elif inner:
                 ends = self._numbers("UInt64", rows)
                 offsets = np.concatenate(([0], ends)).astype(np.int32)
-                out.append(pyarrow.ListArray.from_arrays(offsets, self._numbers(inner[1], int(ends[-1]))))
+                out.append(pyarrow.ListArray.from_arrays(offsets, self._numbers(inner, int(ends[-1]))))
             else:
                 out.append(self._numbers(base(kind), rows))
         return out
 
     def _numbers(self, kind: str, count: int) -> np.ndarray:
-        dtype = np.dtype(FIXED[kind])
+        dtype = NUMBERS[kind]
         return np.frombuffer(self._in.read(count * dtype.itemsize), dtype)
 
     def _query(self) -> None:

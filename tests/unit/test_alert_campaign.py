@@ -7,7 +7,6 @@ first sent, and what the outbox says of a notification is what became of it.
 """
 
 import asyncio
-import contextlib
 import json
 import random
 from collections import defaultdict
@@ -15,13 +14,14 @@ from collections import defaultdict
 import pytest
 
 from schemas.alert import Matcher, Notification, Silence
-from schemas.errors import SinkError, SourceError
+from schemas.errors import SinkError
 from schemas.topics import VERDICTS
 from schemas.verdict import Verdict, encode_verdicts
 from store.alerts import AlertTables
 from stream.agents.alerting import PartitionAlerter
 from stream.alerts.settings import AlertSettings, Target
 from tests.receiver import Receiver
+from tests.unit.failing import failing
 
 NOW = 1_800_000_000_000
 ENTITIES = ("shop", "db-1", "web")
@@ -75,40 +75,12 @@ class Campaign:
 
         self.alerter._deliverer._attempt = sent
 
-    @contextlib.contextmanager
-    def failing(self):
-        """The store or the log fails, the store before or after it has taken what it was given."""
-        store, rng = self.repository.thread.store, self.fault_rng
-        insert, append, left = store.insert, self.log.append, [rng.randrange(3)]
-
-        def fails():
-            left[0] -= 1
-            return left[0] < 0
-
-        def insert_or_fail(table, columns):
-            if after := rng.random() < 0.5:
-                insert(table, columns)
-            if fails():
-                raise SinkError(f"cannot insert into {table}")
-            return None if after else insert(table, columns)
-
-        async def append_or_fail(*args):
-            if fails():
-                raise SourceError("cannot append")
-            return await append(*args)
-
-        store.insert, self.log.append = insert_or_fail, append_or_fail
-        try:
-            yield
-        finally:
-            del store.insert, self.log.append
-
     async def tick(self, faults=0.0):
         if self.fault_rng.random() < faults:
             try:
-                with self.failing():
+                with failing(self.fault_rng, self.repository.thread.store, self.log, 3):
                     await self.alerter.tick()
-            except (SinkError, SourceError):
+            except SinkError:
                 self.failed += 1
         else:
             await self.alerter.tick()

@@ -15,7 +15,7 @@ import pytest
 
 from log.base import Record
 from log.embedded import EmbeddedLog
-from schemas.errors import SinkError, SourceError
+from schemas.errors import SinkError
 from schemas.incident import Incident
 from schemas.rollup import encode_rollup, encode_series
 from schemas.series import make_series
@@ -28,6 +28,7 @@ from stream.models.base import pack
 from stream.models.engine import EngineSettings
 from stream.rollup.aggregate import aggregate
 from stream.settings import StreamSettings
+from tests.unit.failing import failing
 
 MINUTE, WINDOWS = 60_000, 240
 START = 1_700_000_000_000 // MINUTE * MINUTE
@@ -94,7 +95,6 @@ class Campaign:
     def __init__(self, seed, log, repository):
         self.rng, self.log, self.repository = random.Random(seed), log, repository
         self.now = time.time_ns() // 1_000_000  # lately: the store lets the models' windows go after some weeks
-        self.insert, self.append = repository.thread.store.insert, log.append
         self.faults = self.owners = 0
 
     async def fresh(self):
@@ -104,37 +104,14 @@ class Campaign:
 
     @contextlib.contextmanager
     def failing(self, probability):
-        """The store or the log fails, before or after it has taken what it was given."""
-        store, rng, left = self.repository.thread.store, self.rng, [self.rng.randrange(4)]
-
-        def fails():
-            left[0] -= 1
-            return left[0] < 0
-
-        def insert_or_fail(table, columns, **more):
-            after = rng.random() < 0.5
-            if after:
-                self.insert(table, columns, **more)
-            if fails():
-                raise SinkError(f"cannot insert into {table}")
-            if not after:
-                self.insert(table, columns, **more)
-
-        async def append_or_fail(*args):
-            after = rng.random() < 0.5
-            at = await self.append(*args) if after else None
-            if fails():
-                raise SinkError("cannot append")
-            return at if after else await self.append(*args)
-
-        if rng.random() < probability:
-            store.insert, self.log.append = insert_or_fail, append_or_fail
-        try:
-            yield
-        except (SinkError, SourceError):
-            self.faults += 1
-        finally:
-            store.insert, self.log.append = self.insert, self.append
+        """The store and the log fail, perhaps."""
+        with contextlib.ExitStack() as faults:
+            if self.rng.random() < probability:
+                faults.enter_context(failing(self.rng, self.repository.thread.store, self.log, 4))
+            try:
+                yield
+            except SinkError:
+                self.faults += 1
 
     async def run(self, probability):
         rng = self.rng

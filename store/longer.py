@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from schemas.rollup import Rollup
@@ -86,13 +87,27 @@ class LongerTable:
     def __init__(self, repository: Repository) -> None:
         self._store, self._run = repository.store, repository.thread.run
 
-    async def touch_history(self, target: str, sources: Sequence[str], limit: int = 1_000_000) -> np.ndarray:
-        """Return the starts of stored source windows if nothing is known of the target yet, else nothing."""
-        known = await self._run(
-            self._store.select, "SELECT count() AS n FROM touched WHERE rollup = {rollup:String}", {"rollup": target}
-        )
-        if int(known["n"][0]):
-            return np.zeros(0, np.int64)
+    async def new(self, targets: Sequence[str]) -> list[str]:
+        """Return those of the configured rollups whose sources may have been stored before they were configured.
+
+        What is known is kept in the table ``applied``. Of a folder that has no such row yet, what was ever touched was
+        configured from the beginning.
+        """
+        sql = "SELECT value FROM applied FINAL WHERE name = 'longer'"
+        found = (await self._run(self._store.select, sql))["value"]
+        if found:
+            known = msgspec.json.decode(found[0], type=list[str])
+        else:
+            known = (await self._run(self._store.select, "SELECT DISTINCT rollup FROM touched"))["rollup"]
+        return [name for name in targets if name not in known]
+
+    async def know(self, targets: Sequence[str], now_ms: int) -> None:
+        """Say that all that was stored before of these rollups' sources is touched; one left out here is new again."""
+        value = msgspec.json.encode(sorted(targets)).decode()
+        await self._run(self._store.insert, "applied", {"name": ["longer"], "value": [value], "applied_ms": [now_ms]})
+
+    async def starts(self, sources: Sequence[str], limit: int = 1_000_000) -> np.ndarray:
+        """Return the starts of stored windows of some rollups, rising."""
         sql = (
             "SELECT DISTINCT start_ms FROM rollups WHERE rollup IN {sources:Array(String)}"
             " ORDER BY start_ms LIMIT {n:UInt64}"
@@ -111,7 +126,7 @@ class LongerTable:
         columns = (rows["start_ms"].tolist(), rows["end_ms"].tolist(), rows["done"].tolist())
         return [Due(name, s, e, done > 0) for name, s, e, done in zip(rows["rollup"], *columns, strict=True)]
 
-    async def merge(self, due: Sequence[Due], source: str, now_ms: int) -> None:
+    async def merge(self, due: Sequence[Due], source: str) -> None:
         """Merge windows of one rollup, at most DUE_MAX, of every series, from their source's rows."""
         starts, ends = [one.start_ms for one in due], [one.end_ms for one in due]
         window = {"source": source, "start": min(starts), "end": max(ends)}
@@ -124,7 +139,6 @@ class LongerTable:
         for chunk in range(chunks):  # a statement each: other work of the store comes in between
             parameters = window | {"rollup": due[0].rollup, "starts": starts, "ends": ends}
             await self._run(self._store.execute, _MERGE, parameters | {"chunks": chunks, "chunk": chunk})
-        await self.done(due, now_ms)
 
     async def done(self, due: Sequence[Due], now_ms: int) -> None:
         """Say that all of the windows that was written before ``now_ms`` is in them."""

@@ -83,12 +83,13 @@ class Repository:
         series: list[Series],
         raw: list[tuple[np.ndarray, ...]],
         checkpoint: dict[str, Any],
-        touched: Columns | None = None,
+        touched: Callable[[], Columns] | None = None,
         requests: Sequence[tuple[int, int]] = (),
     ) -> None:
         """Write all of it, the checkpoint last: when it is durable, so is everything it stands for.
 
-        touched : rows of the table of that name, the longer windows that the rollups belong to.
+        touched : returns rows of the table of that name, the longer windows that the rollups belong to, or nothing. It
+            is asked once the rollups are written: who merges before that, merges again.
         raw : series ids, times and values; what is written is taken off the list, so that trying again adds it no more.
         requests : (log offset, digest) of the requests taken in, of the checkpoint's partition.
         """
@@ -100,7 +101,7 @@ class Repository:
         series: list[Series],
         raw: list[tuple[np.ndarray, ...]],
         checkpoint: dict[str, Any],
-        touched: Columns | None,
+        touched: Callable[[], Columns] | None,
         requests: Sequence[tuple[int, int]],
     ) -> list[Series]:
         """Return the series as they are to be kept."""
@@ -122,8 +123,8 @@ class Repository:
         for some in _some_at_once(rollups):
             self._seen.write(self._store, some)
             self._store.insert("rollups", rollup_columns(some))
-        if touched:
-            self._store.insert("touched", touched)
+        if touched and (longer := touched()):
+            self._store.insert("touched", longer)
         if requests:
             offsets, digests = (np.array(column, np.int64) for column in zip(*requests, strict=True))
             owner = np.full(len(requests), checkpoint["partition"], np.int64)

@@ -20,6 +20,7 @@ from schemas.rollup import Rollup
 from schemas.series import Series
 from schemas.topics import EVENTS_REJECTED, ROLLUPS, SAMPLES
 from schemas.window_spec import in_memory, parse_rollup
+from store.base import Columns
 from store.longer import touched_columns
 from store.repository import Repository
 from stream.jobs.longer import touched_by
@@ -45,6 +46,7 @@ class _Pending(NamedTuple):
     raw: list[tuple[np.ndarray, ...]]
     unsaved: list[Series]
     requests: list[tuple[int, int]]
+    touched: set[tuple[str, int, int]]
     checkpoint: dict[str, Any]
     bytes: int
 
@@ -76,6 +78,7 @@ class PartitionWorker:
         self._checkpoint_due = False  # rows were written that it does not know of
         self._owed: list[Correction] = []  # that still have to be made with what is stored
         self._owed_since = 0  # the lowest log offset of a sample in them
+        self._touched: set[tuple[str, int, int]] = set()  # longer windows of those that were corrected, not told yet
         self.offset = 0  # of the next record to take in
         self._bytes = 0  # of what is not yet in the store
         self._requests: list[tuple[int, int]] = []
@@ -294,6 +297,8 @@ class PartitionWorker:
                 await self._flush()  # windows closed in the meantime
             while self._owed and not self._abandoned:  # one stays here until it is made: the store may be away
                 owed = self._owed[0]
+                # Stored or not: who stored them may have ended before it told of it.
+                self._touched |= touched_by(self._settings.long_windows, owed.spec.name, owed.starts)
                 if int(owed.part.offsets.min(initial=2**62)) <= self._recovered_until:
                     # After a restart most samples are in stored rows: their versions alone are soon read.
                     owed = owed.beyond(await self._repository.versions(owed.spec.name, *owed.windows()))
@@ -322,12 +327,13 @@ class PartitionWorker:
             pending = self._take_pending()
         if pending is None:
             return
-        touched: set[tuple[str, int, int]] = set()
-        for rollup in pending.rollups:
-            starts = rollup.start_ms if rollup.late else rollup.start_ms[:1]
-            touched |= touched_by(self._settings.long_windows, rollup.rollup, starts)
-        rows = touched_columns(sorted(touched), self.partition, self._now_ms()) if touched else None
-        rollups, raw, unsaved, requests, checkpoint, size = pending
+        rollups, raw, unsaved, requests, touched, checkpoint, size = pending
+        closed = (rollup for rollup in rollups if not rollup.late)
+        longer = touched.union(*(touched_by(self._settings.long_windows, r.rollup, r.start_ms[:1]) for r in closed))
+
+        def rows() -> Columns:
+            return touched_columns(sorted(longer), self.partition, self._now_ms()) if longer else {}
+
         try:
             for at in range(0, len(unsaved) - SERIES_AT_ONCE, SERIES_AT_ONCE):
                 await self._repository.write([], unsaved[at : at + SERIES_AT_ONCE], [], self._checkpoint)
@@ -339,6 +345,7 @@ class PartitionWorker:
             raw.extend(self._raw)
             self._raw = raw
             self._requests = requests + self._requests
+            self._touched |= touched
             raise
         self._bytes -= size
         if checkpoint is not self._checkpoint:
@@ -350,20 +357,22 @@ class PartitionWorker:
     def _take_pending(self) -> _Pending | None:
         """Return what is to be written now, None for nothing, with the checkpoint that holds once it is."""
         assert self._windows is not None, "BUG: not open"
-        if self._abandoned or not (self._rollups or self._raw or self._unsaved or self._checkpoint_due):
+        due = self._rollups or self._raw or self._unsaved or self._touched or self._checkpoint_due
+        if self._abandoned or not due:
             return None
         if self._closing is not None:  # the last checkpoint stands until all are closed, and raw samples wait for it
             kept, self._rollups, self._checkpoint_due = self._rollups, [], True
             size = sum(rollup.nbytes for rollup in kept)
-            return _Pending(kept, [], list(self._unsaved.values()), [], self._checkpoint, size) if kept else None
+            return _Pending(kept, [], list(self._unsaved.values()), [], set(), self._checkpoint, size) if kept else None
         resume_offset, floor_ms, watermark_ms = self._windows.checkpoint()
         if self._owed:
             resume_offset = min(resume_offset, self._owed_since)
         checkpoint = {"topic": SAMPLES, "partition": self.partition, "resume_offset": resume_offset}
         checkpoint |= {"floor_ms": floor_ms, "watermark_ms": watermark_ms, "version": self._windows.last_offset}
         requests = self._requests + self._windows.new_requests()
-        taken = _Pending(self._rollups, self._raw, list(self._unsaved.values()), requests, checkpoint, self._bytes)
-        self._rollups, self._raw, self._requests = [], [], []
+        unsaved, size = list(self._unsaved.values()), self._bytes
+        taken = _Pending(self._rollups, self._raw, unsaved, requests, self._touched, checkpoint, size)
+        self._rollups, self._raw, self._requests, self._touched = [], [], [], set()
         return taken
 
     @property

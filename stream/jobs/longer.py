@@ -59,18 +59,24 @@ class LongerRollups:
     async def run(self) -> None:
         """Merge all that is due, short windows before the longer ones that are merged from them."""
         if self._since is None:
-            held = {source for window in self._windows.values() for source in window.sources if in_memory(source)}
-            names = sorted(source.name for source in held)
-            self._since = await self._repository.thread.run(
-                complete_since, self._repository.store, names, self._now_ms()
-            )
-            for window in self._windows.values():
-                starts = await self._table.touch_history(window.spec.name, [one.name for one in window.sources])
-                await self._touch(window.source.name, starts)
+            self._since = await self._begun()
         while due := await self._table.due(self._now_ms() - self._lateness_ms, settle_ms=SETTLE_MS):
             # Longer ones wait until they are asked for again: their source was touched just now.
             first = (due[0].rollup, due[0].before, self._source(due[0]))
             await self._merge([one for one in due if (one.rollup, one.before, self._source(one)) == first], first[2])
+
+    async def _begun(self) -> dict[str, int]:
+        """Touch what was stored before a rollup was configured; return from when on each source holds all samples."""
+        held = {source for window in self._windows.values() for source in window.sources if in_memory(source)}
+        names = sorted(source.name for source in held)
+        since = await self._repository.thread.run(complete_since, self._repository.store, names, self._now_ms())
+        for name in await self._table.new(list(self._windows)):
+            window = self._windows[name]
+            starts = await self._table.starts([one.name for one in window.sources])
+            touched = sorted({(name, *edges) for start in starts.tolist() for edges in window.holding(start)})
+            await self._table.touch(touched, partition=-1, now_ms=self._now_ms())
+        await self._table.know(list(self._windows), self._now_ms())
+        return since
 
     def _source(self, due: Due) -> str | None:
         """Return the longest source that holds all of a window, or else the one that holds the most; None: unknown."""
@@ -85,15 +91,14 @@ class LongerRollups:
         if source is None:
             await self._table.done(due, began_ms + CLOCK_SKEW_MS)
             return
-        await self._table.merge(due, source, began_ms)
-        self.merged += len(due)
-        await self._touch(due[0].rollup, np.array([one.start_ms for one in due]))
-        await self._publish(await self._table.read(due))
-
-    async def _touch(self, rollup: str, starts: np.ndarray) -> None:
-        windows = touched_by(list(self._windows.values()), rollup, starts)
+        await self._table.merge(due, source)
+        longer = touched_by(list(self._windows.values()), due[0].rollup, np.array([one.start_ms for one in due]))
         # Long windows are nobody's partition; -1 is the job's own.
-        await self._table.touch(sorted(windows), partition=-1, now_ms=self._now_ms())
+        await self._table.touch(sorted(longer), partition=-1, now_ms=self._now_ms())
+        await self._publish(await self._table.read(due))
+        # The last of it: who ended before this merges and tells once more.
+        await self._table.done(due, began_ms)
+        self.merged += len(due)
 
     async def _publish(self, rollup: Rollup) -> None:
         """Hand the rows to whoever follows: the page, and the models of that rollup."""

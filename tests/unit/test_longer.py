@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from schemas.errors import SinkError
 from schemas.series import make_series
 from store.chdb import ChdbStore
 from store.complete import complete_since
@@ -147,6 +148,39 @@ async def test_a_rollup_added_to_the_configuration_is_made_of_what_is_stored(rep
         WINDOWS, log=Unread(), repository=repository, partitions=1, lateness_ms=5000, now_ms=lambda: clock[0]
     )
     await settle(job, clock)
+    await compare(repository, ids, times, values)
+
+
+async def test_what_was_stored_before_is_merged_though_newer_windows_were_touched_first(repository):
+    """A worker writes, and touches, as soon as it starts; the store may fail while what was before is touched."""
+    rng, clock = np.random.default_rng(7), [BEGIN + 400 * 24 * HOUR]
+
+    def job(rollups):
+        windows = long_windows(rollups, "Europe/Berlin")
+        given = {"log": Unread(), "repository": repository, "partitions": 1, "lateness_ms": 5000}
+        return LongerRollups(windows, now_ms=lambda: clock[0], **given)
+
+    ids, times, values = samples(rng, 600, 4)
+    before = times < BEGIN + 2 * 24 * HOUR
+    made = rollup("5m", times[before] // 300_000 * 300_000, None, ids[before], times[before], values[before], 1)
+    made.end_ms = made.start_ms + 300_000
+    checkpoint = {"topic": "samples", "partition": 0, "resume_offset": 0, "floor_ms": 0, "watermark_ms": 0}
+    await repository.write([made], SERIES, [], checkpoint | {"version": 1})
+    await settle(job(["5m", "1h"]), clock)
+    await write(repository, ids[~before], times[~before], values[~before], version=2, now_ms=clock[0])
+    now = job(["5m", "1h", "1h/10m", "1d", "1w", "1mo"])
+    insert = repository.store.insert
+
+    def fail(table, columns, **more):
+        if table == "touched" and "1w" in columns["rollup"]:
+            raise SinkError("cannot insert")
+        insert(table, columns, **more)
+
+    repository.store.insert = fail
+    with pytest.raises(SinkError):
+        await now.run()
+    del repository.store.insert
+    await settle(now, clock)
     await compare(repository, ids, times, values)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,19 +22,23 @@ from store.thread import StoreThread
 SERIES_MAX = 5000
 ROWS_AT_ONCE, SAMPLES_AT_ONCE = 100_000, 500_000
 _PAIRS_MAX = 20_000
-# The primary key is (rollup, series_id, start_ms): the plain conditions prune, the pairs choose.
-_PAIRS = """
- WHERE rollup = {rollup:String} AND start_ms BETWEEN {low:Int64} AND {high:Int64}
-   AND series_id IN {unique:Array(UInt64)}
-   AND (series_id, start_ms) IN (
-       SELECT tupleElement(pair, 1), tupleElement(pair, 2)
-       FROM (SELECT arrayJoin(arrayZip({ids:Array(UInt64)}, {starts:Array(Int64)})) AS pair))"""
 
 
-def _pair_parameters(rollup: str, ids: np.ndarray, starts: np.ndarray) -> dict[str, Any]:
-    starts = starts[: len(ids)]
-    bounds = {"rollup": rollup, "low": int(starts.min()), "high": int(starts.max())}
-    return bounds | {"unique": np.unique(ids).tolist(), "ids": ids.tolist(), "starts": starts.tolist()}
+def _pairs(at: str) -> str:
+    """Return the condition on rows of some series, each at a time; ``at``: the column of the times.
+
+    Both are of the tables' keys: the plain conditions prune, the pairs choose.
+    """
+    return f"""{at} BETWEEN {{low:Int64}} AND {{high:Int64}} AND series_id IN {{unique:Array(UInt64)}}
+        AND (series_id, {at}) IN (
+            SELECT tupleElement(pair, 1), tupleElement(pair, 2)
+            FROM (SELECT arrayJoin(arrayZip({{ids:Array(UInt64)}}, {{times:Array(Int64)}})) AS pair))"""  # noqa: S608 - a column of ours
+
+
+def _pair_parameters(ids: np.ndarray, times: np.ndarray) -> dict[str, Any]:
+    times = times[: len(ids)]
+    bounds = {"low": int(times.min()), "high": int(times.max()), "unique": np.unique(ids).tolist()}
+    return bounds | {"ids": ids.tolist(), "times": times.tolist()}
 
 
 class Repository:
@@ -132,6 +137,31 @@ class Repository:
         self._store.insert("checkpoints", {name: [value] for name, value in checkpoint.items()})
         return [self._shared.of(one) for one in series]
 
+    async def not_stored(self, raw: list[tuple[np.ndarray, ...]]) -> list[tuple[np.ndarray, ...]]:
+        """Return those of some raw samples that the store has not. One that equals an earlier one is taken for it."""
+        return await self._run(self._not_stored, raw)
+
+    def _not_stored(self, raw: list[tuple[np.ndarray, ...]]) -> list[tuple[np.ndarray, ...]]:
+        if not raw:  # a write that nobody waited for any more took the last off
+            return []
+        ids, times, values = (np.concatenate([part[k] for part in raw]) for k in range(3))
+        order = np.lexsort((times, ids))
+        other = (np.diff(ids[order]) != 0) | (np.diff(times[order]) != 0)
+        chunk = np.concatenate([[0], np.cumsum(other)]) // _PAIRS_MAX
+        lacking = np.ones(len(ids), bool)
+        sql = f"SELECT series_id, timestamp_ms, value FROM samples WHERE {_pairs('timestamp_ms')}"  # noqa: S608 - of ours
+        for rows in np.split(order, np.flatnonzero(np.diff(chunk)) + 1):
+            found = self._store.select(sql, _pair_parameters(ids[rows], times[rows]))
+            there = Counter(zip(*(column.tolist() for column in found.values()), strict=True))
+            if not there:
+                continue
+            mine = zip(ids[rows].tolist(), times[rows].tolist(), values[rows].tolist(), strict=True)
+            for row, one in zip(rows.tolist(), mine, strict=True):
+                if there[one]:
+                    there[one] -= 1
+                    lacking[row] = False
+        return [(ids[lacking], times[lacking], values[lacking])] if lacking.any() else []
+
     async def ping(self) -> None:
         """Ask the store for nothing; raises SourceError when it is away."""
         await self.thread.ping()
@@ -190,9 +220,14 @@ class Repository:
         return await self._rows_at(names, rollup, ids, starts)
 
     async def _rows_at(self, names: tuple[str, ...], rollup: str, ids: np.ndarray, starts: np.ndarray) -> Columns:
-        sql = f"SELECT {', '.join(names)} FROM rollups FINAL{_PAIRS}"  # noqa: S608 - names of ours
+        where = f"rollup = {{rollup:String}} AND {_pairs('start_ms')}"
+        sql = f"SELECT {', '.join(names)} FROM rollups FINAL WHERE {where}"  # noqa: S608 - names of ours
         parts = [
-            await self._run(self._store.select, sql, _pair_parameters(rollup, ids[at : at + _PAIRS_MAX], starts[at:]))
+            await self._run(
+                self._store.select,
+                sql,
+                {"rollup": rollup} | _pair_parameters(ids[at : at + _PAIRS_MAX], starts[at:]),
+            )
             for at in range(0, len(ids), _PAIRS_MAX)
         ]
         if len(parts) == 1:

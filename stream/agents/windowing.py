@@ -14,7 +14,7 @@ import numpy as np
 
 from log.base import Log, Record
 from log.between import between
-from schemas.batch import NO_ADVANCE, SampleBatch, columns, decode_batch, encode_batch
+from schemas.batch import NO_ADVANCE, SampleBatch, decode_batch, encode_batch
 from schemas.errors import SinkError, SourceError
 from schemas.rollup import Rollup
 from schemas.series import Series
@@ -37,6 +37,8 @@ AT_ONCE = 4000  # samples, series or rows that are worked on in the event loop; 
 AT_ONCE_BYTES = 24 * AT_ONCE
 SERIES_AT_ONCE = 20_000  # definitions that are written at once
 PENDING_BYTES_MAX = 64 << 20  # rollups and raw samples that wait for the store
+# So much of raw samples may be stored that no checkpoint knows of: what waited, and what was read at once.
+DOUBTFUL_BYTES_MAX = 2 * PENDING_BYTES_MAX
 
 
 class _Pending(NamedTuple):
@@ -87,6 +89,8 @@ class PartitionWorker:
         self._failure: Exception | None = None  # in the middle of a change of the windows
         self._recovered_until = -1  # samples up to this offset may be in stored rows already
         self._raw_until = -1  # raw samples up to this offset are stored
+        self._doubtful_until = -1  # those up to this one may be: somebody ended, or failed, before a checkpoint
+        self._doubtful_bytes = DOUBTFUL_BYTES_MAX
         self._lock, self._storing = asyncio.Lock(), asyncio.Lock()
         self._correcting: asyncio.Task | None = None
         self._last_record_ms = now_ms()
@@ -96,7 +100,8 @@ class PartitionWorker:
     async def open(self) -> int:
         """Restore from the store's checkpoint; return the offset to read from."""
         saved = await self._repository.checkpoint(SAMPLES, self.partition)
-        self._recovered_until = (await self._log.offsets(SAMPLES, self.partition))[1] - 1 if saved else -1
+        self._doubtful_until = (await self._log.offsets(SAMPLES, self.partition))[1] - 1
+        self._recovered_until = self._doubtful_until if saved else -1
         # Another worker wrote those of its partitions, and their definitions may not come by again.
         await self._repository.refresh_series()
         self._counter_ids = {s.series_id for s in self._repository.series.values() if s.kind == "counter"}
@@ -192,7 +197,7 @@ class PartitionWorker:
         for record in records:
             try:
                 batch = decode_batch(record.value)
-                got = columns(batch)
+                added = self._windows.apply(record.offset, batch)
             except (msgspec.MsgspecError, ValueError) as error:
                 self.counters["unreadable_records"] += 1
                 unreadable.append({"topic": record.topic, "offset": record.offset, "error": str(error)})
@@ -202,10 +207,11 @@ class PartitionWorker:
                     self._unsaved[series.series_id] = series
                 if series.kind == "counter":
                     self._counter_ids.add(series.series_id)
-            self.counters["samples"] += self._windows.apply(record.offset, batch)
-            if len(got.ids) and self._settings.keep_samples and record.offset > self._raw_until:
-                self._raw.append(got)
-                self._bytes += sum(column.nbytes for column in got)
+            self.counters["samples"] += len(added.ids)
+            if len(added.ids) and self._settings.keep_samples and record.offset > self._raw_until:
+                raw = (added.ids, added.times, added.values)
+                self._raw.append(raw)
+                self._bytes += sum(column.nbytes for column in raw)
             if batch.advance_ms == NO_ADVANCE:
                 self._last_record_ms = self._now_ms()
         return unreadable
@@ -323,36 +329,46 @@ class PartitionWorker:
 
     async def _flush(self) -> None:
         """Write what is pending. What windows give meanwhile waits for the next time."""
+        assert self._windows is not None, "BUG: not open"
         async with self._lock:
             pending = self._take_pending()
         if pending is None:
             return
-        rollups, raw, unsaved, requests, touched, checkpoint, size = pending
+        try:
+            await self._write(pending)
+        except BaseException:
+            self._rollups = pending.rollups + self._rollups
+            # The same list: a write that goes on, though nobody waits for it any more, takes off what it wrote.
+            pending.raw.extend(self._raw)
+            self._raw = pending.raw
+            self._requests = pending.requests + self._requests
+            self._touched |= pending.touched
+            self._doubtful_until = max(self._doubtful_until, self._windows.last_offset)
+            self._doubtful_bytes = DOUBTFUL_BYTES_MAX
+            raise
+        self._bytes -= pending.bytes
+        if pending.checkpoint is not self._checkpoint:
+            self._checkpoint, self._checkpoint_due = pending.checkpoint, False
+            self._raw_until = max(self._raw_until, pending.checkpoint["version"])
+        for series in pending.unsaved:
+            self._unsaved.pop(series.series_id, None)
+        self._room.set()
+
+    async def _write(self, pending: _Pending) -> None:
+        rollups, raw, unsaved, requests, touched, checkpoint, _ = pending
         closed = (rollup for rollup in rollups if not rollup.late)
         longer = touched.union(*(touched_by(self._settings.long_windows, r.rollup, r.start_ms[:1]) for r in closed))
 
         def rows() -> Columns:
             return touched_columns(sorted(longer), self.partition, self._now_ms()) if longer else {}
 
-        try:
-            for at in range(0, len(unsaved) - SERIES_AT_ONCE, SERIES_AT_ONCE):
-                await self._repository.write([], unsaved[at : at + SERIES_AT_ONCE], [], self._checkpoint)
-            unwritten = unsaved[(len(unsaved) - 1) // SERIES_AT_ONCE * SERIES_AT_ONCE :] if unsaved else []
-            await self._repository.write(rollups, unwritten, raw, checkpoint, rows, requests)
-        except BaseException:
-            self._rollups = rollups + self._rollups
-            # The same list: a write that goes on, though nobody waits for it any more, takes off what it wrote.
-            raw.extend(self._raw)
-            self._raw = raw
-            self._requests = requests + self._requests
-            self._touched |= touched
-            raise
-        self._bytes -= size
-        if checkpoint is not self._checkpoint:
-            self._checkpoint, self._checkpoint_due = checkpoint, False
-        for series in unsaved:
-            self._unsaved.pop(series.series_id, None)
-        self._room.set()
+        if raw and self._raw_until < self._doubtful_until and self._doubtful_bytes > 0:
+            self._doubtful_bytes -= sum(column.nbytes for part in raw for column in part)
+            raw[:] = await self._repository.not_stored(raw)
+        for at in range(0, len(unsaved) - SERIES_AT_ONCE, SERIES_AT_ONCE):
+            await self._repository.write([], unsaved[at : at + SERIES_AT_ONCE], [], self._checkpoint)
+        unwritten = unsaved[(len(unsaved) - 1) // SERIES_AT_ONCE * SERIES_AT_ONCE :] if unsaved else []
+        await self._repository.write(rollups, unwritten, raw, checkpoint, rows, requests)
 
     def _take_pending(self) -> _Pending | None:
         """Return what is to be written now, None for nothing, with the checkpoint that holds once it is."""

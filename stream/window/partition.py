@@ -115,8 +115,11 @@ class PartitionWindows:
         resume = min(resume, self._late.resume_offset(resume))
         return resume, self._slices.floor_ms(self.watermark_ms), self.watermark_ms
 
-    def apply(self, offset: int, batch: SampleBatch) -> int:
-        """Take in one record of the log; return how many samples it added. Raises ValueError on torn columns."""
+    def apply(self, offset: int, batch: SampleBatch) -> Part:
+        """Take in one record of the log; return the samples it added: none of a request that came before.
+
+        Raises ValueError on torn columns, and then nothing has changed.
+        """
         got = columns(batch)
         part = Part(got.ids, got.times, got.values, np.full(len(got.ids), offset, np.int64))
         if any(digest for digest, _ in batch.requests):
@@ -127,7 +130,7 @@ class PartitionWindows:
         if batch.advance_ms != NO_ADVANCE:
             self._advance_ms = max(self._advance_ms, batch.advance_ms)
         self.last_offset = offset
-        return len(part.ids)
+        return part
 
     def _first_time(self, requests: list[tuple[int, int]], n: int, offset: int) -> np.ndarray:
         keep, at = np.ones(n, bool), 0

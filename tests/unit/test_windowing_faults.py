@@ -1,14 +1,17 @@
 """A partition's worker on the real log and store, with faults: what a crash, an outage or a takeover leaves."""
 
 import asyncio
+import contextlib
+import random
 import threading
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from log.embedded import EmbeddedLog
 from schemas.batch import encode_batch, make_batch
-from schemas.errors import SinkError
+from schemas.errors import SinkError, SourceError
 from schemas.series import make_series
 from schemas.topics import ALL, ROLLUPS, SAMPLES
 from store.chdb import ChdbStore
@@ -16,6 +19,7 @@ from store.repository import Repository
 from stream.agents import windowing
 from stream.agents.windowing import PartitionWorker
 from stream.settings import StreamSettings
+from tests.unit.failing import failing
 
 SERIES = [make_series("web-1", name) for name in ("cpu", "queue")]
 IDS = np.array([s.series_id for s in SERIES], np.uint64)
@@ -54,10 +58,10 @@ async def opened(log, repository):
     return worker
 
 
-async def write(log, seconds, *, digest=0, rows=1):
+async def write(log, seconds, *, digest=0, rows=1, value=1.0):
     """Append a record with a sample of each series in each second."""
     times = BEGIN + np.repeat(np.array(list(seconds)) * 1000, 2 * rows)
-    ids, values = np.tile(IDS, len(times) // 2), np.ones(len(times))
+    ids, values = np.tile(IDS, len(times) // 2), np.full(len(times), value)
     batch = make_batch(SERIES, ids, times, values, requests=[(digest, len(ids))])
     await log.append(SAMPLES, 0, encode_batch(batch))
 
@@ -207,3 +211,33 @@ async def test_raw_samples_are_not_written_again_by_the_next_owner(parts):
         store.select, "SELECT count() AS n, uniqExact(series_id, timestamp_ms) AS different FROM samples"
     )
     assert (int(rows["n"][0]), int(rows["different"][0])) == (160, 160)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_raw_samples_are_stored_once_whatever_fails_and_whoever_ends(parts, seed):
+    """Some requests come twice, some times too; a write may fail after any of what it writes was taken."""
+    log, repository, store = parts
+    rng, sent, digest = random.Random(seed), Counter(), 0
+    worker = await opened(log, repository)
+    for second in range(60):
+        repeated = rng.random() < 0.2 and digest > 0
+        if not repeated:
+            digest, content = digest + 1, sorted({second, rng.randrange(second + 1)})
+            sent.update(content)
+        await write(log, content, digest=digest, value=digest)
+        try:
+            with failing(rng, store, log, 12) if rng.random() < 0.4 else contextlib.nullcontext():
+                await feed(log, worker)
+                if rng.random() < 0.7:
+                    await worker.tick()
+        except (SinkError, SourceError):
+            pass
+        if rng.random() < 0.2:
+            worker.abandon()
+            worker = await opened(log, repository)
+    await feed(log, worker)
+    await worker.close()
+    sql = "SELECT intDiv(timestamp_ms, 1000) AS second, count() AS n FROM samples GROUP BY second"
+    rows = await repository.thread.run(store.select, sql)
+    got = dict(zip((rows["second"] - BEGIN // 1000).tolist(), rows["n"].tolist(), strict=True))
+    assert got == {second: len(SERIES) * n for second, n in sent.items()}

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import httpx
 
+from store.base import open_store
 from tests.cluster.deployment import Deployment
 from tests.cluster.load import Load, differences
 from tests.receiver import Receiver
@@ -199,6 +200,20 @@ def undelivered(url: str, receiver: Receiver) -> list[str]:
     return wrong
 
 
+def raw_samples(url: str, acknowledged: int) -> list[str]:
+    """Return how the stored raw samples differ from what was acknowledged: none is missing, none is there twice."""
+    store = open_store(url)
+    store.open()
+    try:
+        sql = "SELECT count() AS n, uniqExact(series_id, timestamp_ms, value) AS different FROM samples"
+        n, different = (int(column[0]) for column in store.select(sql).values())
+    finally:
+        store.close()
+    return (
+        [] if n == different == acknowledged else [f"{n} raw samples, {different} different ones, want {acknowledged}"]
+    )
+
+
 def settled(ask: Callable[[], list[str]], seconds: float) -> list[str]:
     """Return what is still wrong after so long at most."""
     end, wrong = time.monotonic() + seconds, ["nothing was asked"]
@@ -249,6 +264,7 @@ def campaign(seed: int, seconds: float, folder: Path) -> dict:
                 samples = [s for s in samples if s["entity"] == "history-1"]
             left = settled(lambda: differences(url, samples, rollup, size_ms, hop_ms), SETTLE_S)  # noqa: B023
             wrong += left[:10] + ([f"… and {len(left) - 10} more"] if len(left) > 10 else [])
+        wrong += settled(lambda: raw_samples(deployment.store.url, len(load.acknowledged)), 30)
         healed_s = time.monotonic() - stopped
         wrong += settled(lambda: unscored(url, load.acknowledged, began_ms)[0], 60)[:10]
         wrong += settled(lambda: undelivered(url, receiver), 90)[:10]

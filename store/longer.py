@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from schemas.rollup import Rollup
+from store.applied import applied, note_applied
 from store.base import Columns
 from store.repository import Repository
 from store.rows import NUMBERS, STORED
@@ -93,18 +94,16 @@ class LongerTable:
         What is known is kept in the table ``applied``. Of a folder that has no such row yet, what was ever touched was
         configured from the beginning.
         """
-        sql = "SELECT value FROM applied FINAL WHERE name = 'longer'"
-        found = (await self._run(self._store.select, sql))["value"]
-        if found:
-            known = msgspec.json.decode(found[0], type=list[str])
+        noted = await self._run(applied, self._store, "longer")
+        if noted is not None:
+            known = msgspec.json.decode(noted, type=list[str])
         else:
             known = (await self._run(self._store.select, "SELECT DISTINCT rollup FROM touched"))["rollup"]
         return [name for name in targets if name not in known]
 
     async def know(self, targets: Sequence[str], now_ms: int) -> None:
         """Say that all that was stored before of these rollups' sources is touched; one left out here is new again."""
-        value = msgspec.json.encode(sorted(targets)).decode()
-        await self._run(self._store.insert, "applied", {"name": ["longer"], "value": [value], "applied_ms": [now_ms]})
+        await self._run(note_applied, self._store, "longer", msgspec.json.encode(sorted(targets)).decode(), now_ms)
 
     async def starts(self, sources: Sequence[str], limit: int = 1_000_000) -> np.ndarray:
         """Return the starts of stored windows of some rollups, rising."""

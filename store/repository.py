@@ -93,8 +93,8 @@ class Repository:
     ) -> None:
         """Write all of it, the checkpoint last: when it is durable, so is everything it stands for.
 
-        touched : returns rows of the table of that name, the longer windows that the rollups belong to, or nothing. It
-            is asked once the rollups are written: who merges before that, merges again.
+        touched : returns rows of the table of that name, the longer windows that the rollups belong to; None: there are
+            none. It is asked once the rollups are written: who merges before that, merges again.
         raw : series ids, times and values; what is written is taken off the list, so that trying again adds it no more.
         requests : (log offset, digest) of the requests taken in, of the checkpoint's partition.
         """
@@ -128,8 +128,8 @@ class Repository:
         for some in _some_at_once(rollups):
             self._seen.write(self._store, some)
             self._store.insert("rollups", rollup_columns(some))
-        if touched and (longer := touched()):
-            self._store.insert("touched", longer)
+        if touched:
+            self._store.insert("touched", touched())
         if requests:
             offsets, digests = (np.array(column, np.int64) for column in zip(*requests, strict=True))
             owner = np.full(len(requests), checkpoint["partition"], np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from store.applied import applied, note_applied
 from store.base import Store
 
 _END = "greatest(toDateTime(greatest(0, least(4294967295, intDiv(start_ms, 1000) + toInt64(size_s)))), written)"
@@ -22,15 +23,14 @@ def apply_retention(store: Store, retention_s: Mapping[str, int | None], now_ms:
     """
     assert all(re.fullmatch(r"samples|[0-9a-z/]+", name) for name in retention_s), "BUG: not checked"
     wanted = ",".join(f"{name}={seconds}" for name, seconds in sorted(retention_s.items()))
-    known = store.select("SELECT value FROM applied FINAL WHERE name = 'retention'")["value"]
-    if known and known[0] == wanted:
+    if applied(store, "retention") == wanted:
         return
     kept = {name: seconds for name, seconds in retention_s.items() if seconds is not None}
     samples = kept.pop("samples", None)
     _modify(store, "rollups", [f"{_END} + INTERVAL {s} SECOND DELETE WHERE rollup = '{n}'" for n, s in kept.items()])
     at = "toDateTime(greatest(0, least(4294967295, intDiv(timestamp_ms, 1000))))"
     _modify(store, "samples", [] if samples is None else [f"{at} + INTERVAL {samples} SECOND"])
-    store.insert("applied", {"name": ["retention"], "value": [wanted], "applied_ms": [now_ms]})
+    note_applied(store, "retention", wanted, now_ms)
 
 
 def _modify(store: Store, table: str, clauses: list[str]) -> None:

@@ -360,7 +360,7 @@ class PartitionWorker:
         longer = touched.union(*(touched_by(self._settings.long_windows, r.rollup, r.start_ms[:1]) for r in closed))
 
         def rows() -> Columns:
-            return touched_columns(sorted(longer), self.partition, self._now_ms()) if longer else {}
+            return touched_columns(sorted(longer), self.partition, self._now_ms())
 
         if raw and self._raw_until < self._doubtful_until and self._doubtful_bytes > 0:
             self._doubtful_bytes -= sum(column.nbytes for part in raw for column in part)
@@ -368,7 +368,7 @@ class PartitionWorker:
         for at in range(0, len(unsaved) - SERIES_AT_ONCE, SERIES_AT_ONCE):
             await self._repository.write([], unsaved[at : at + SERIES_AT_ONCE], [], self._checkpoint)
         unwritten = unsaved[(len(unsaved) - 1) // SERIES_AT_ONCE * SERIES_AT_ONCE :] if unsaved else []
-        await self._repository.write(rollups, unwritten, raw, checkpoint, rows, requests)
+        await self._repository.write(rollups, unwritten, raw, checkpoint, rows if longer else None, requests)
 
     def _take_pending(self) -> _Pending | None:
         """Return what is to be written now, None for nothing, with the checkpoint that holds once it is."""

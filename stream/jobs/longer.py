@@ -73,8 +73,7 @@ class LongerRollups:
         for name in await self._table.new(list(self._windows)):
             window = self._windows[name]
             starts = await self._table.starts([one.name for one in window.sources])
-            touched = sorted({(name, *edges) for start in starts.tolist() for edges in window.holding(start)})
-            await self._table.touch(touched, partition=-1, now_ms=self._now_ms())
+            await self._touch([window], window.source.name, starts)
         await self._table.know(list(self._windows), self._now_ms())
         return since
 
@@ -92,13 +91,18 @@ class LongerRollups:
             await self._table.done(due, began_ms + CLOCK_SKEW_MS)
             return
         await self._table.merge(due, source)
-        longer = touched_by(list(self._windows.values()), due[0].rollup, np.array([one.start_ms for one in due]))
-        # Long windows are nobody's partition; -1 is the job's own.
-        await self._table.touch(sorted(longer), partition=-1, now_ms=self._now_ms())
+        starts = np.array([one.start_ms for one in due])
+        await self._touch(list(self._windows.values()), due[0].rollup, starts)
         await self._publish(await self._table.read(due))
         # The last of it: who ended before this merges and tells once more.
         await self._table.done(due, began_ms)
         self.merged += len(due)
+
+    async def _touch(self, windows: Sequence[LongWindow], source: str, starts: np.ndarray) -> None:
+        """Touch those of some longer windows that are merged from a rollup's windows at ``starts``."""
+        longer = touched_by(windows, source, starts)
+        # Long windows are nobody's partition; -1 is the job's own.
+        await self._table.touch(sorted(longer), partition=-1, now_ms=self._now_ms())
 
     async def _publish(self, rollup: Rollup) -> None:
         """Hand the rows to whoever follows: the page, and the models of that rollup."""

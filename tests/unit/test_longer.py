@@ -36,6 +36,11 @@ class Unread:
         return 0
 
 
+def job_of(windows, repository, clock):
+    given = {"log": Unread(), "repository": repository, "partitions": 1, "lateness_ms": 5000}
+    return LongerRollups(windows, now_ms=lambda: clock[0], **given)
+
+
 @pytest.fixture
 async def repository(tmp_path):
     repository = Repository(ChdbStore(str(tmp_path / "store")))
@@ -94,9 +99,7 @@ async def compare(repository, ids, times, values):
 
 async def test_every_length_equals_one_calculation_and_late_rows_are_taken_up(repository):
     rng, clock = np.random.default_rng(4), [BEGIN + 400 * 24 * HOUR]
-    job = LongerRollups(
-        WINDOWS, log=Unread(), repository=repository, partitions=1, lateness_ms=5000, now_ms=lambda: clock[0]
-    )
+    job = job_of(WINDOWS, repository, clock)
     first = samples(rng, 3000, 4)
     await write(repository, *first, version=1, now_ms=clock[0])
     await settle(job, clock)
@@ -117,9 +120,7 @@ async def test_every_length_equals_one_calculation_and_late_rows_are_taken_up(re
 
 async def test_a_window_is_not_merged_before_it_ends(repository):
     clock = [BEGIN + HOUR]
-    job = LongerRollups(
-        WINDOWS, log=Unread(), repository=repository, partitions=1, lateness_ms=5000, now_ms=lambda: clock[0]
-    )
+    job = job_of(WINDOWS, repository, clock)
     one = (np.array([SERIES[0].series_id], np.uint64), np.array([BEGIN + 61_000]), np.array([2.0]))
     await write(repository, *one, version=1, now_ms=clock[0] - 10_000)
     await job.run()
@@ -144,9 +145,7 @@ async def test_a_rollup_added_to_the_configuration_is_made_of_what_is_stored(rep
         "version": 1,
     }
     await repository.write([made], SERIES, [], checkpoint)
-    job = LongerRollups(
-        WINDOWS, log=Unread(), repository=repository, partitions=1, lateness_ms=5000, now_ms=lambda: clock[0]
-    )
+    job = job_of(WINDOWS, repository, clock)
     await settle(job, clock)
     await compare(repository, ids, times, values)
 
@@ -155,20 +154,15 @@ async def test_what_was_stored_before_is_merged_though_newer_windows_were_touche
     """A worker writes, and touches, as soon as it starts; the store may fail while what was before is touched."""
     rng, clock = np.random.default_rng(7), [BEGIN + 400 * 24 * HOUR]
 
-    def job(rollups):
-        windows = long_windows(rollups, "Europe/Berlin")
-        given = {"log": Unread(), "repository": repository, "partitions": 1, "lateness_ms": 5000}
-        return LongerRollups(windows, now_ms=lambda: clock[0], **given)
-
     ids, times, values = samples(rng, 600, 4)
     before = times < BEGIN + 2 * 24 * HOUR
     made = rollup("5m", times[before] // 300_000 * 300_000, None, ids[before], times[before], values[before], 1)
     made.end_ms = made.start_ms + 300_000
     checkpoint = {"topic": "samples", "partition": 0, "resume_offset": 0, "floor_ms": 0, "watermark_ms": 0}
     await repository.write([made], SERIES, [], checkpoint | {"version": 1})
-    await settle(job(["5m", "1h"]), clock)
+    await settle(job_of(long_windows(["5m", "1h"], "Europe/Berlin"), repository, clock), clock)
     await write(repository, ids[~before], times[~before], values[~before], version=2, now_ms=clock[0])
-    now = job(["5m", "1h", "1h/10m", "1d", "1w", "1mo"])
+    now = job_of(WINDOWS, repository, clock)
     insert = repository.store.insert
 
     def fail(table, columns, **more):
@@ -191,9 +185,7 @@ async def test_a_source_added_later_takes_nothing_from_windows_that_began_before
 
     def job(rollups):
         windows = long_windows(rollups, "Europe/Berlin")
-        return windows, LongerRollups(
-            windows, log=Unread(), repository=repository, partitions=1, lateness_ms=5000, now_ms=lambda: clock[0]
-        )
+        return windows, job_of(windows, repository, clock)
 
     async def store(name, every, version, windows):
         size_ms = 300_000 if name == "5m" else 600_000

@@ -53,7 +53,7 @@ class Deployment:
         await self.begin()
 
     async def begin(self):
-        self.worker, self.longer = PartitionWorker(0, self.log, self.repository, SETTINGS, self.now), None
+        self.worker = PartitionWorker(0, self.log, self.repository, SETTINGS, self.now)
         self.offset = await self.worker.open()
         self.longer = self.job(self.repository)
 

@@ -115,7 +115,7 @@ def sizes(store: Store, table: str) -> tuple[int, int, dict[str, int]]:
 
 
 def report(store: Store, samples: int) -> None:
-    for table in ("samples", "rollups"):
+    for table in ("raw_samples", "rollups"):
         rows, size, columns = sizes(store, table)
         print(f"{table}: {rows:,} rows, {size / rows:.2f} bytes a row, {size / samples:.3f} bytes a raw sample")
         for name, compressed in sorted(columns.items(), key=lambda item: -item[1]):

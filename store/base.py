@@ -11,8 +11,13 @@ from schemas.errors import SettingsError
 
 Columns = dict[str, Any]  # column name → numpy array (numbers) or list (strings, arrays, maps)
 
-# Of every connection. A history touches as many partitions as it has weeks; rows that replace one another share theirs.
-SETTINGS = {"max_partitions_per_insert_block": 0, "do_not_merge_across_partitions_select_final": 1}
+# Of every connection. A history touches as many partitions as it has weeks; rows that replace one another share theirs,
+# and seldom come in one block, so none are looked for while it is written.
+SETTINGS = {
+    "max_partitions_per_insert_block": 0,
+    "do_not_merge_across_partitions_select_final": 1,
+    "optimize_on_insert": 0,
+}
 
 
 class Store(Protocol):
@@ -29,8 +34,8 @@ class Store(Protocol):
     def select(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Columns:
         """Return the columns of the answer. Values from outside only ever as ``{name:Type}`` parameters."""
 
-    def insert(self, table: str, columns: Columns, *, token: str = "") -> None:
-        """Insert rows, all or none; the same ``token`` again does nothing (insert_deduplication_token)."""
+    def insert(self, table: str, columns: Columns) -> None:
+        """Insert rows, all or none."""
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class ChdbStore:
         table = pyarrow.ipc.open_stream(answer).read_all()
         return {name: _column(table.column(name)) for name in table.column_names}
 
-    def insert(self, table: str, columns: Columns, *, token: str = "") -> None:
+    def insert(self, table: str, columns: Columns) -> None:
         assert table.isidentifier() and all(name.isidentifier() for name in columns), "BUG: not a table of ours"
         block = pyarrow.table({name: pyarrow.array(values) for name, values in columns.items()})
         handle, path = tempfile.mkstemp(suffix=".arrow", dir=self._folder)
@@ -84,9 +84,7 @@ class ChdbStore:
                 writer.write_table(block)
             names = ", ".join(columns)
             quoted = path.replace("\\", "\\\\").replace("'", "\\'")
-            # Names are ours, checked above; the token is a literal because SETTINGS takes no parameter.
-            setting = f" SETTINGS insert_deduplication_token = '{token.encode().hex()}'" if token else ""
-            self.execute(f"INSERT INTO {table} ({names}) FROM INFILE '{quoted}'{setting} FORMAT Arrow")
+            self.execute(f"INSERT INTO {table} ({names}) FROM INFILE '{quoted}' FORMAT Arrow")
         finally:
             os.unlink(path)
 

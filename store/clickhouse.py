@@ -107,15 +107,13 @@ class ClickhouseStore:
         columns = columns or [_empty(kind) for _, kind in types]
         return {name: _column(values, kind) for (name, kind), values in zip(types, columns, strict=True)}
 
-    def insert(self, table: str, columns: Columns, *, token: str = "") -> None:
+    def insert(self, table: str, columns: Columns) -> None:
         assert table.isidentifier() and all(name.isidentifier() for name in columns), "BUG: not a table of ours"
-        settings = {"insert_deduplication_token": token.encode().hex()} if token else None
         try:
             self._execute(
                 f"INSERT INTO {table} ({', '.join(columns)}) VALUES",
                 [_written(values) for values in columns.values()],
                 columnar=True,
-                settings=settings,
             )
         except _TROUBLE as error:
             raise SinkError(f"cannot insert into {table} at {self._where}: {_said(error)}") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 # Which shard a row is on. Those that are not named here are by all columns of their key.
-_SHARD_BY = dict.fromkeys(("series", "samples", "rollups"), "series_id")
+_SHARD_BY = dict.fromkeys(("series", "samples", "raw_samples", "rollups"), "series_id")
 # A row is stored once most replicas have it, and whoever reads sees it: corrections are merged into what is read, so a
 # replica that is behind would undo what it has not seen. A checkpoint may never be durable before what it stands for.
 CLUSTER_SETTINGS = {
@@ -22,6 +22,7 @@ CLUSTER_SETTINGS = {
 }
 _COMMENTS = re.compile(r"^\s*--[^\n]*\n", re.M)
 _CREATE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\s*(\(.*\))\s*ENGINE = (\w*MergeTree)(\(\w+\))?\s+(.*)", re.S)
+_VIEW = re.compile(r"CREATE VIEW IF NOT EXISTS (\w+) AS\s(.*)", re.S)
 _ALTER = re.compile(r"ALTER TABLE (\w+) (.*)", re.S)
 _RENAME = re.compile(r"RENAME TABLE IF EXISTS (\w+) TO (\w+)")
 _DROP = re.compile(r"DROP TABLE IF EXISTS (\w+)")
@@ -43,6 +44,8 @@ def on_cluster(sql: str, cluster: str) -> list[str]:
             f"{made} ENGINE = Replicated{engine}{version or ''} {_replicated(rest)}",
             _front(name, cluster, _SHARD_BY.get(name) or _key(rest)),
         ]
+    if found := _VIEW.fullmatch(plain):
+        return [f"CREATE VIEW IF NOT EXISTS {found[1]} {on} AS {found[2]}"]
     if found := _RENAME.fullmatch(plain):
         old, new = found.groups()
         # The old front would look for what is gone; the new one is only read from.

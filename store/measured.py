@@ -45,11 +45,11 @@ class MeasuredStore:
                 self.counters.update(selects=1, select_errors=failed)
                 self.seconds["select"] += monotonic() - began_s
 
-    def insert(self, table: str, columns: Columns, *, token: str = "") -> None:
+    def insert(self, table: str, columns: Columns) -> None:
         began_s = monotonic()
         failed, rows = 1, 0
         try:
-            self._store.insert(table, columns, token=token)
+            self._store.insert(table, columns)
             failed, rows = 0, len(next(iter(columns.values())))
         finally:
             with self._lock:

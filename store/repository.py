@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,13 +13,15 @@ from schemas.rollup import Rollup
 from schemas.series import Series, SharedParts
 from store.base import Columns, Store
 from store.ranges import RangeTable
+from store.raw import RawSamples
+from store.raw import write as write_raw
 from store.retention import apply_retention
 from store.rows import NUMBERS, rollup_columns
 from store.seen import SeenWriter
 from store.thread import StoreThread
 
 SERIES_MAX = 5000
-ROWS_AT_ONCE, SAMPLES_AT_ONCE = 100_000, 500_000
+ROWS_AT_ONCE = 100_000
 _PAIRS_MAX = 20_000
 
 
@@ -86,7 +87,7 @@ class Repository:
         self,
         rollups: list[Rollup],
         series: list[Series],
-        raw: list[tuple[np.ndarray, ...]],
+        raw: list[RawSamples],
         checkpoint: dict[str, Any],
         touched: Callable[[], Columns] | None = None,
         requests: Sequence[tuple[int, int]] = (),
@@ -95,7 +96,7 @@ class Repository:
 
         touched : returns rows of the table of that name, the longer windows that the rollups belong to; None: there are
             none. It is asked once the rollups are written: who merges before that, merges again.
-        raw : series ids, times and values; what is written is taken off the list, so that trying again adds it no more.
+        raw : what is written is taken off the list.
         requests : (log offset, digest) of the requests taken in, of the checkpoint's partition.
         """
         self._know(await self._run(self._write, rollups, series, raw, checkpoint, touched, requests))
@@ -104,7 +105,7 @@ class Repository:
         self,
         rollups: list[Rollup],
         series: list[Series],
-        raw: list[tuple[np.ndarray, ...]],
+        raw: list[RawSamples],
         checkpoint: dict[str, Any],
         touched: Callable[[], Columns] | None,
         requests: Sequence[tuple[int, int]],
@@ -120,11 +121,7 @@ class Repository:
                 "kind": [s.kind for s in series],
             }
             self._store.insert("series", columns)
-        while raw:
-            n = _first_some(raw)
-            ids, times, values = (np.concatenate([part[k] for part in raw[:n]]) for k in range(3))
-            self._store.insert("samples", {"series_id": ids, "timestamp_ms": times, "value": values})
-            del raw[:n]
+        write_raw(self._store, raw)
         for some in _some_at_once(rollups):
             self._seen.write(self._store, some)
             self._store.insert("rollups", rollup_columns(some))
@@ -136,31 +133,6 @@ class Repository:
             self._store.insert("requests", {"partition": owner, "log_offset": offsets, "digest": digests})
         self._store.insert("checkpoints", {name: [value] for name, value in checkpoint.items()})
         return [self._shared.of(one) for one in series]
-
-    async def not_stored(self, raw: list[tuple[np.ndarray, ...]]) -> list[tuple[np.ndarray, ...]]:
-        """Return those of some raw samples that the store has not. One that equals an earlier one is taken for it."""
-        return await self._run(self._not_stored, raw)
-
-    def _not_stored(self, raw: list[tuple[np.ndarray, ...]]) -> list[tuple[np.ndarray, ...]]:
-        if not raw:  # a write that nobody waited for any more took the last off
-            return []
-        ids, times, values = (np.concatenate([part[k] for part in raw]) for k in range(3))
-        order = np.lexsort((times, ids))
-        other = (np.diff(ids[order]) != 0) | (np.diff(times[order]) != 0)
-        chunk = np.concatenate([[0], np.cumsum(other)]) // _PAIRS_MAX
-        lacking = np.ones(len(ids), bool)
-        sql = f"SELECT series_id, timestamp_ms, value FROM samples WHERE {_pairs('timestamp_ms')}"  # noqa: S608 - of ours
-        for rows in np.split(order, np.flatnonzero(np.diff(chunk)) + 1):
-            found = self._store.select(sql, _pair_parameters(ids[rows], times[rows]))
-            there = Counter(zip(*(column.tolist() for column in found.values()), strict=True))
-            if not there:
-                continue
-            mine = zip(ids[rows].tolist(), times[rows].tolist(), values[rows].tolist(), strict=True)
-            for row, one in zip(rows.tolist(), mine, strict=True):
-                if there[one]:
-                    there[one] -= 1
-                    lacking[row] = False
-        return [(ids[lacking], times[lacking], values[lacking])] if lacking.any() else []
 
     async def ping(self) -> None:
         """Ask the store for nothing; raises SourceError when it is away."""
@@ -255,12 +227,6 @@ class Repository:
         )
         chosen = [series for series in of_entities if of_metric(series.metric) or of_metric(series.key)]
         return sorted(chosen, key=lambda s: (s.entity, s.key))
-
-
-def _first_some(raw: list[tuple[np.ndarray, ...]]) -> int:
-    """Return how many of them hold SAMPLES_AT_ONCE samples together, or are all there are now: more may come."""
-    sizes = [len(part[0]) for part in raw]
-    return min(len(sizes), int(np.searchsorted(np.cumsum(sizes), SAMPLES_AT_ONCE)) + 1)
 
 
 def _some_at_once(rollups: list[Rollup]) -> Iterator[list[Rollup]]:

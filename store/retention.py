@@ -12,7 +12,7 @@ _END = "greatest(toDateTime(greatest(0, least(4294967295, intDiv(start_ms, 1000)
 
 
 def apply_retention(store: Store, retention_s: Mapping[str, int | None], now_ms: int) -> None:
-    """Set the TTLs of ``rollups`` and ``samples``; does nothing where they are set so already.
+    """Set the TTLs of ``rollups`` and of raw samples; does nothing where they are set so already.
 
     retention_s : seconds by rollup, and for raw samples by ``samples``; None keeps for ever. A rollup's time counts
         from its window's end, or from when it was written if that was later, so that a history which is fed in today
@@ -29,7 +29,8 @@ def apply_retention(store: Store, retention_s: Mapping[str, int | None], now_ms:
     samples = kept.pop("samples", None)
     _modify(store, "rollups", [f"{_END} + INTERVAL {s} SECOND DELETE WHERE rollup = '{n}'" for n, s in kept.items()])
     at = "toDateTime(greatest(0, least(4294967295, intDiv(timestamp_ms, 1000))))"
-    _modify(store, "samples", [] if samples is None else [f"{at} + INTERVAL {samples} SECOND"])
+    for table in ("raw_samples", "samples_of_no_place"):
+        _modify(store, table, [] if samples is None else [f"{at} + INTERVAL {samples} SECOND"])
     note_applied(store, "retention", wanted, now_ms)
 
 

@@ -22,6 +22,7 @@ from schemas.topics import EVENTS_REJECTED, ROLLUPS, SAMPLES
 from schemas.window_spec import in_memory, parse_rollup
 from store.base import Columns
 from store.longer import touched_columns
+from store.raw import RawSamples, place
 from store.repository import Repository
 from stream.jobs.longer import touched_by
 from stream.rollup.message import Messages
@@ -37,15 +38,13 @@ AT_ONCE = 4000  # samples, series or rows that are worked on in the event loop; 
 AT_ONCE_BYTES = 24 * AT_ONCE
 SERIES_AT_ONCE = 20_000  # definitions that are written at once
 PENDING_BYTES_MAX = 64 << 20  # rollups and raw samples that wait for the store
-# So much of raw samples may be stored that no checkpoint knows of: what waited, and what was read at once.
-DOUBTFUL_BYTES_MAX = 2 * PENDING_BYTES_MAX
 
 
 class _Pending(NamedTuple):
     """What one write to the store takes, and how many bytes that are."""
 
     rollups: list[Rollup]
-    raw: list[tuple[np.ndarray, ...]]
+    raw: list[RawSamples]
     unsaved: list[Series]
     requests: list[tuple[int, int]]
     touched: set[tuple[str, int, int]]
@@ -69,7 +68,7 @@ class PartitionWorker:
         self.counters: Counter[str] = Counter()
         self.close_seconds = 0.0  # spent on windows that closed, until they were on the log
         self._rollups: list[Rollup] = []
-        self._raw: list[tuple[np.ndarray, ...]] = []
+        self._raw: list[RawSamples] = []
         self._unsaved: dict[int, Series] = {}
         self._counter_ids: set[int] = set()
         self._entities: dict[str, int] = {}
@@ -89,8 +88,6 @@ class PartitionWorker:
         self._failure: Exception | None = None  # in the middle of a change of the windows
         self._recovered_until = -1  # samples up to this offset may be in stored rows already
         self._raw_until = -1  # raw samples up to this offset are stored
-        self._doubtful_until = -1  # those up to this one may be: somebody ended, or failed, before a checkpoint
-        self._doubtful_bytes = DOUBTFUL_BYTES_MAX
         self._lock, self._storing = asyncio.Lock(), asyncio.Lock()
         self._correcting: asyncio.Task | None = None
         self._last_record_ms = now_ms()
@@ -100,8 +97,8 @@ class PartitionWorker:
     async def open(self) -> int:
         """Restore from the store's checkpoint; return the offset to read from."""
         saved = await self._repository.checkpoint(SAMPLES, self.partition)
-        self._doubtful_until = (await self._log.offsets(SAMPLES, self.partition))[1] - 1
-        self._recovered_until = self._doubtful_until if saved else -1
+        if saved:
+            self._recovered_until = (await self._log.offsets(SAMPLES, self.partition))[1] - 1
         # Another worker wrote those of its partitions, and their definitions may not come by again.
         await self._repository.refresh_series()
         self._counter_ids = {s.series_id for s in self._repository.series.values() if s.kind == "counter"}
@@ -197,7 +194,7 @@ class PartitionWorker:
         for record in records:
             try:
                 batch = decode_batch(record.value)
-                added = self._windows.apply(record.offset, batch)
+                added, numbers = self._windows.apply(record.offset, batch)
             except (msgspec.MsgspecError, ValueError) as error:
                 self.counters["unreadable_records"] += 1
                 unreadable.append({"topic": record.topic, "offset": record.offset, "error": str(error)})
@@ -209,9 +206,9 @@ class PartitionWorker:
                     self._counter_ids.add(series.series_id)
             self.counters["samples"] += len(added.ids)
             if len(added.ids) and self._settings.keep_samples and record.offset > self._raw_until:
-                raw = (added.ids, added.times, added.values)
+                raw = RawSamples(added.ids, added.times, added.values, place(record.offset, numbers))
                 self._raw.append(raw)
-                self._bytes += sum(column.nbytes for column in raw)
+                self._bytes += raw.nbytes
             if batch.advance_ms == NO_ADVANCE:
                 self._last_record_ms = self._now_ms()
         return unreadable
@@ -343,8 +340,6 @@ class PartitionWorker:
             self._raw = pending.raw
             self._requests = pending.requests + self._requests
             self._touched |= pending.touched
-            self._doubtful_until = max(self._doubtful_until, self._windows.last_offset)
-            self._doubtful_bytes = DOUBTFUL_BYTES_MAX
             raise
         self._bytes -= pending.bytes
         if pending.checkpoint is not self._checkpoint:
@@ -362,9 +357,6 @@ class PartitionWorker:
         def rows() -> Columns:
             return touched_columns(sorted(longer), self.partition, self._now_ms())
 
-        if raw and self._raw_until < self._doubtful_until and self._doubtful_bytes > 0:
-            self._doubtful_bytes -= sum(column.nbytes for part in raw for column in part)
-            raw[:] = await self._repository.not_stored(raw)
         for at in range(0, len(unsaved) - SERIES_AT_ONCE, SERIES_AT_ONCE):
             await self._repository.write([], unsaved[at : at + SERIES_AT_ONCE], [], self._checkpoint)
         unwritten = unsaved[(len(unsaved) - 1) // SERIES_AT_ONCE * SERIES_AT_ONCE :] if unsaved else []

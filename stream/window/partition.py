@@ -115,22 +115,24 @@ class PartitionWindows:
         resume = min(resume, self._late.resume_offset(resume))
         return resume, self._slices.floor_ms(self.watermark_ms), self.watermark_ms
 
-    def apply(self, offset: int, batch: SampleBatch) -> Part:
-        """Take in one record of the log; return the samples it added: none of a request that came before.
+    def apply(self, offset: int, batch: SampleBatch) -> tuple[Part, np.ndarray]:
+        """Take in one record of the log; return the samples it added, none of a request that came before, and which of
+        the record's they are (int64[n]).
 
         Raises ValueError on torn columns, and then nothing has changed.
         """
         got = columns(batch)
-        part = Part(got.ids, got.times, got.values, np.full(len(got.ids), offset, np.int64))
+        part, numbers = Part(*got, np.full(len(got.ids), offset, np.int64)), np.arange(len(got.ids))
         if any(digest for digest, _ in batch.requests):
-            part = part.where(self._first_time(batch.requests, len(part.ids), offset))
+            first_time = self._first_time(batch.requests, len(part.ids), offset)
+            part, numbers = part.where(first_time), numbers[first_time]
         if len(part.ids):
             self._buffer.append(part)
             self._waiting += len(part.ids)
         if batch.advance_ms != NO_ADVANCE:
             self._advance_ms = max(self._advance_ms, batch.advance_ms)
         self.last_offset = offset
-        return part
+        return part, numbers
 
     def _first_time(self, requests: list[tuple[int, int]], n: int, offset: int) -> np.ndarray:
         keep, at = np.ones(n, bool), 0

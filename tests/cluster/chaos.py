@@ -163,7 +163,7 @@ class Campaign:
         yield 3
 
     def _store_fault(self) -> Iterator[float]:
-        self._deployment.store.fault(self._rng.choice(["drop", "drop-after", "error", "slow 1.5"]))
+        self._deployment.store.fault(self._rng.choice(["drop", "drop-after", "error", "slow 1.5", "land 7"]))
         yield self._rng.uniform(3, 8)
         self._deployment.store.fault("")
         yield 1

@@ -14,6 +14,7 @@ from schemas.series import make_series
 from store.chdb import ChdbStore
 from store.complete import complete_since
 from store.longer import LongerTable
+from store.raw import RawSamples
 from store.repository import Repository
 from stream.jobs.longer import LongerRollups, touched_by
 from stream.rollup.aggregate import aggregate
@@ -237,7 +238,7 @@ async def test_retention_follows_the_configuration_and_spares_what_was_written_j
     now, old = 2_000_000_000_000, (np.array([1], np.uint64), np.array([BEGIN]), np.array([2.0]))
     made = rollup("5m", old[1] // 300_000 * 300_000, None, *old, 1)
     made.end_ms = made.start_ms + 300_000
-    raw = [(old[0], old[1], old[2])]
+    raw = [RawSamples(*old, np.array([0]))]
     checkpoint = {
         "topic": "samples",
         "partition": 0,
@@ -254,10 +255,10 @@ async def test_retention_follows_the_configuration_and_spares_what_was_written_j
         return int(repository.store.select(f"SELECT count() AS n FROM {table}")["n"][0])  # noqa: S608
 
     run = repository.thread.run
-    assert (await run(rows, "rollups"), await run(rows, "samples")) == (1, 0)
+    assert (await run(rows, "rollups"), await run(rows, "raw_samples")) == (1, 0)
     await repository.apply_retention({"5m": None, "samples": None}, now + 1)
-    await repository.write([], [], [(old[0], old[1] + 1, old[2])], checkpoint)
-    assert (await run(rows, "rollups"), await run(rows, "samples")) == (1, 1)
+    await repository.write([], [], [RawSamples(old[0], old[1] + 1, old[2], np.array([1]))], checkpoint)
+    assert (await run(rows, "rollups"), await run(rows, "raw_samples")) == (1, 1)
     await run(
         repository.store.execute,
         "ALTER TABLE rollups UPDATE written = toDateTime(1) WHERE 1 SETTINGS mutations_sync = 2",

@@ -15,7 +15,7 @@ class Noted:
     def __init__(self):
         self.inserts = []
 
-    def insert(self, table, columns, *, token=""):
+    def insert(self, table, columns):
         self.inserts.append((table, columns))
 
     def close(self):

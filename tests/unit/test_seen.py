@@ -17,7 +17,7 @@ class Table:
     def __init__(self, rng, failures=0.0):
         self.rng, self.failures, self.rows, self.inserts, self.bounds = rng, failures, 0, 0, {}
 
-    def insert(self, table, columns, *, token=""):
+    def insert(self, table, columns):
         assert table == "seen"
         fails = self.rng.random() < self.failures
         if fails and self.rng.random() < 0.5:
@@ -108,8 +108,8 @@ async def test_bounds_are_durable_before_the_rollups(tmp_path):
     from store.chdb import ChdbStore
 
     class Dies(ChdbStore):
-        def insert(self, table, columns, *, token=""):
-            super().insert(table, columns, token=token)
+        def insert(self, table, columns):
+            super().insert(table, columns)
             if table == "rollups":
                 raise SinkError("died")
 

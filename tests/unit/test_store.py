@@ -73,13 +73,13 @@ def test_an_empty_answer_has_its_columns(store):
     assert list(got) == ["series_id", "entity"] and len(got["series_id"]) == 0 and got["entity"] == []
 
 
-def test_an_insert_with_the_same_token_counts_once(store):
+def test_a_raw_sample_that_is_stored_again_is_one_and_equal_ones_are_as_many_as_they_were(store):
     times = np.array([LATER_MS, LATER_MS + 1000])
     columns = {"series_id": np.array([1, 2], np.uint64), "timestamp_ms": times, "value": np.array([1.0, np.nan])}
-    for _ in range(2):
-        store.insert("samples", columns, token="a'b")
+    for place in (0, 0, 7):
+        store.insert("raw_samples", columns | {"place": np.array([place, place + 1])})
     got = store.select("SELECT value FROM samples ORDER BY series_id")["value"]
-    np.testing.assert_array_equal(got, [1.0, np.nan])
+    np.testing.assert_array_equal(got, [1.0, 1.0, np.nan, np.nan])
 
 
 def test_an_error_says_what_and_where(store):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from schemas.errors import SinkError, SourceError
-from store import repository as module
+from store import raw as raw_module
 from store.base import open_store
 from store.models import ModelTables
+from store.raw import RawSamples
 from store.repository import Repository
 
 CHECKPOINT = {"topic": "t", "partition": 0, "resume_offset": 0, "floor_ms": 0, "watermark_ms": 0, "version": 0}
@@ -84,10 +85,11 @@ async def test_versions_of_a_day_have_one_time_until_which_every_partition_has_i
 
 
 async def test_raw_samples_that_a_store_took_before_it_went_away_are_written_once(away, monkeypatch):
-    monkeypatch.setattr(module, "SAMPLES_AT_ONCE", 250)
+    monkeypatch.setattr(raw_module, "SAMPLES_AT_ONCE", 250)
     store, repository = away
     parts = [
-        (np.full(100, n, np.uint64), np.arange(100, dtype=np.int64) + n * 1000, np.arange(100.0)) for n in range(1, 11)
+        RawSamples(np.full(100, n, np.uint64), np.arange(100) + n * 1000, np.arange(100.0), np.arange(100))
+        for n in range(1, 11)
     ]
     raw = list(parts)
     store.left = 2

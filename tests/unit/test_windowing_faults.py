@@ -19,7 +19,7 @@ from store.repository import Repository
 from stream.agents import windowing
 from stream.agents.windowing import PartitionWorker
 from stream.settings import StreamSettings
-from tests.unit.failing import failing
+from tests.unit.failing import Wire, failing
 
 SERIES = [make_series("web-1", name) for name in ("cpu", "queue")]
 IDS = np.array([s.series_id for s in SERIES], np.uint64)
@@ -32,12 +32,12 @@ class Away(ChdbStore):
 
     away, inserting = False, None  # ``inserting`` : called with the table before each insert
 
-    def insert(self, table, columns, *, token=""):
+    def insert(self, table, columns):
         if self.inserting is not None:
             self.inserting(table)
         if self.away:
             raise SinkError(f"cannot insert into {table}: away")
-        super().insert(table, columns, token=token)
+        super().insert(table, columns)
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ async def test_a_write_that_nobody_waits_for_any_more_leaves_each_raw_sample_onc
     began, goes_on, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
 
     def wait_for_us(table):
-        if table == "samples":
+        if table == "raw_samples":
             loop.call_soon_threadsafe(began.set)
             assert goes_on.wait(30)
 
@@ -214,19 +214,23 @@ async def test_raw_samples_are_not_written_again_by_the_next_owner(parts):
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_raw_samples_are_stored_once_whatever_fails_and_whoever_ends(parts, seed):
-    """Some requests come twice, some times too; a write may fail after any of what it writes was taken."""
+async def test_samples_are_stored_once_whatever_fails_whoever_ends_and_when_ever_a_write_lands(parts, seed):
+    """Some requests come twice, some times and values too; a write may fail after any of what it writes was taken, and
+    what was sent may be taken long after somebody else has the partition.
+    """
     log, repository, store = parts
     rng, sent, digest = random.Random(seed), Counter(), 0
+    wire = Wire(rng, store)
     worker = await opened(log, repository)
     for second in range(60):
         repeated = rng.random() < 0.2 and digest > 0
         if not repeated:
             digest, content = digest + 1, sorted({second, rng.randrange(second + 1)})
             sent.update(content)
-        await write(log, content, digest=digest, value=digest)
+        await write(log, content, digest=digest, value=digest // 8, rows=1 + digest % 2)
+        sent.update(content if not repeated and digest % 2 else [])
         try:
-            with failing(rng, store, log, 12) if rng.random() < 0.4 else contextlib.nullcontext():
+            with failing(rng, store, log, 12, wire) if rng.random() < 0.4 else contextlib.nullcontext():
                 await feed(log, worker)
                 if rng.random() < 0.7:
                     await worker.tick()
@@ -235,9 +239,16 @@ async def test_raw_samples_are_stored_once_whatever_fails_and_whoever_ends(parts
         if rng.random() < 0.2:
             worker.abandon()
             worker = await opened(log, repository)
+        if rng.random() < 0.3:
+            await repository.thread.run(wire.land)
+    await write(log, [99], digest=10**6)
     await feed(log, worker)
+    for _ in range(4):
+        await worker.tick()
+    await repository.thread.run(lambda: wire.land(everything=True))
     await worker.close()
     sql = "SELECT intDiv(timestamp_ms, 1000) AS second, count() AS n FROM samples GROUP BY second"
     rows = await repository.thread.run(store.select, sql)
     got = dict(zip((rows["second"] - BEGIN // 1000).tolist(), rows["n"].tolist(), strict=True))
-    assert got == {second: len(SERIES) * n for second, n in sent.items()}
+    assert got == {second: len(SERIES) * n for second, n in sent.items()} | {99: len(SERIES)}
+    assert await counts(repository) == {n: sum(sent[s] for s in range(10 * n, 10 * n + 10)) for n in range(6)}

@@ -21,7 +21,7 @@ from store.alerts import AlertTables
 from stream.agents.alerting import PartitionAlerter
 from stream.alerts.settings import AlertSettings, Target
 from tests.receiver import Receiver
-from tests.unit.failing import failing
+from tests.unit.failing import Wire, failing
 
 NOW = 1_800_000_000_000
 ENTITIES = ("shop", "db-1", "web")
@@ -40,6 +40,7 @@ class Campaign:
         self.rng, self.log, self.repository, self.now = random.Random(seed), log, repository, NOW
         self.faults, self.fault_rng, self.failed = faults, random.Random(seed), 0
         self.killed = 0
+        self.wire = Wire(self.fault_rng, repository.thread.store)
         self.tables = AlertTables(repository.thread)
         self.receiver = Receiver()
         self.rules = AlertSettings(
@@ -78,7 +79,7 @@ class Campaign:
     async def tick(self, faults=0.0):
         if self.fault_rng.random() < faults:
             try:
-                with failing(self.fault_rng, self.repository.thread.store, self.log, 3):
+                with failing(self.fault_rng, self.repository.thread.store, self.log, 3, self.wire):
                     await self.alerter.tick()
             except SinkError:
                 self.failed += 1
@@ -86,6 +87,8 @@ class Campaign:
             await self.alerter.tick()
             self.looked_ms = self.now
         self.now += 700
+        if faults:
+            await self.repository.thread.run(self.wire.land)
         await asyncio.sleep(0.01)
 
     async def silence(self):
@@ -122,6 +125,7 @@ class Campaign:
                 await self.alerter._deliverer.close()  # the process is gone; what it had not written is lost
                 self.killed += 1
                 await self.fresh()
+        await self.repository.thread.run(lambda: self.wire.land(everything=True))
         self.receiver.default, self.now = 200, self.now + 100_000  # silences are over
         for entity in ENTITIES:
             await self.log.append(VERDICTS, 0, encode_verdicts([verdict(entity, WINDOWS, flags[entity])]))

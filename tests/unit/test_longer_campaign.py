@@ -22,7 +22,7 @@ from stream.agents.windowing import PartitionWorker
 from stream.jobs.longer import LongerRollups
 from stream.settings import StreamSettings
 from stream.window.calendar import long_windows
-from tests.unit.failing import failing
+from tests.unit.failing import Wire, failing
 
 HOUR, STEPS = 3_600_000, 60
 # Not long ago: ClickHouse forgets what was touched by its own clock.
@@ -49,6 +49,7 @@ class Deployment:
         await self.log.create_topics(dict.fromkeys(ALL, 1))
         await self.repository.open()
         self.loop, self.insert = asyncio.get_running_loop(), self.store.insert
+        self.wire = Wire(self.rng, self.store)
         self.rival = self.job(self.other)
         await self.begin()
 
@@ -101,7 +102,7 @@ class Deployment:
         happens = self.rng.random()
         if happens < 0.4:
             try:
-                with failing(self.rng, self.store, self.log, 12):
+                with failing(self.rng, self.store, self.log, 12, self.wire):
                     await self.work()
             except (SinkError, SourceError):
                 pass
@@ -116,16 +117,22 @@ class Deployment:
         if self.rng.random() < 0.3:  # killed: what it had not written is gone
             self.worker.abandon()
             await self.begin()
+        await self.repository.thread.run(self.wire.land)
 
     async def settle(self):
         """Let everything that was sent be taken in, corrected and merged."""
         self.until_ms = self.clock
+        await self.repository.thread.run(self.wire.land)
         self.clock += 20 * 24 * HOUR
         self.write([self.clock])  # closes all before it
         for _ in range(8):
             await self.work()
         await self.worker._correct(everything=True)
         for _ in range(4):
+            self.clock += 10_000
+            await self.longer.run()
+        await self.repository.thread.run(lambda: self.wire.land(everything=True))
+        for _ in range(2):
             self.clock += 10_000
             await self.longer.run()
         self.worker.abandon()

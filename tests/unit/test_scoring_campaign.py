@@ -28,7 +28,7 @@ from stream.models.base import pack
 from stream.models.engine import EngineSettings
 from stream.rollup.aggregate import aggregate
 from stream.settings import StreamSettings
-from tests.unit.failing import failing
+from tests.unit.failing import Wire, failing
 
 MINUTE, WINDOWS = 60_000, 240
 START = 1_700_000_000_000 // MINUTE * MINUTE
@@ -96,6 +96,7 @@ class Campaign:
         self.rng, self.log, self.repository = random.Random(seed), log, repository
         self.now = time.time_ns() // 1_000_000  # lately: the store lets the models' windows go after some weeks
         self.faults = self.owners = 0
+        self.wire = Wire(self.rng, repository.thread.store)
 
     async def fresh(self):
         self.owners += 1
@@ -107,7 +108,7 @@ class Campaign:
         """The store and the log fail, perhaps."""
         with contextlib.ExitStack() as faults:
             if self.rng.random() < probability:
-                faults.enter_context(failing(self.rng, self.repository.thread.store, self.log, 4))
+                faults.enter_context(failing(self.rng, self.repository.thread.store, self.log, 4, self.wire))
             try:
                 yield
             except SinkError:
@@ -122,6 +123,7 @@ class Campaign:
                 await self.scorer.process(some)
                 self.at += len(some)
             self.now += 1000 * rng.randint(1, 9)
+            await self.repository.thread.run(self.wire.land)
             if rng.random() < 0.6:
                 with self.failing(probability):
                     await self.scorer.tick()
@@ -132,6 +134,7 @@ class Campaign:
                 self.scorer.abandon()
                 await self.fresh()
         await self.scorer.save()
+        await self.repository.thread.run(lambda: self.wire.land(everything=True))
 
     async def outcome(self):
         """Return the verdicts, what the models know, and what was said of each window on the topic, in order."""

@@ -140,9 +140,11 @@ class SliceLevels:
         one.sealed = True
 
     def _due(self, number: int, before_ms: int, watermark_ms: int, opened_from_ms: int) -> list[Due]:
-        due: set[Due] = set()
+        level, due = self._levels[number], set[Due]()
+        if before_ms // level.step_ms == watermark_ms // level.step_ms:  # of which every end is a multiple
+            return []
         for slice_ms in self._slices[number]:
-            for spec in self._levels[number].specs:
+            for spec in level.specs:
                 start = slice_ms // spec.hop_ms * spec.hop_ms
                 while start + spec.size_ms > slice_ms:
                     if before_ms < start + spec.size_ms <= watermark_ms and start >= opened_from_ms:

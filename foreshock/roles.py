@@ -33,7 +33,7 @@ from foreshock.telemetry import gauges_of, metrics_app
 from log.base import Log
 from log.open import open_log
 from schemas.errors import ForeshockError, SettingsError, SourceError
-from schemas.topics import ALL, PARTITIONED
+from schemas.topics import ALL, PARTITIONED, SAMPLES
 from schemas.window_spec import parse_rollup
 from store.base import open_store
 from store.measured import MeasuredStore
@@ -304,7 +304,9 @@ class Process:
         self, stack: contextlib.AsyncExitStack, log: Log, repository: Repository, listener: socket.socket
     ) -> str:
         hub = Hub(log, {t: self._topics[t] for t in LIVE_TOPICS}, repository.series.get, time.monotonic)
-        await hub.open()
+        checkpoints = {n: await repository.checkpoint(SAMPLES, n) for n in range(self._partitions)}
+        await repository.refresh_series()  # after those, so that what they cover is known
+        await hub.open({n: one["version"] for n, one in checkpoints.items() if one is not None})
         live = LiveSocket(hub, self._settings.limits.subscribers)
         self._task(stack, "live hub", hub.run())
         self._task(stack, "live sockets", live.run())

@@ -232,9 +232,10 @@ class Connection(asyncio.Protocol):
             self._loop.call_later(CLOSE_WAIT_S, self.abort)
 
     def abort(self) -> None:
-        """Cut it off, whatever waits."""
+        """Cut it off, whatever waits; nothing where it is over."""
         self.open = False
-        self._transport.abort()
+        if self in self._server_state.connections:  # the transport of one that is over cannot be asked
+            self._transport.abort()
 
     def check(self) -> int:
         """Return for how many calls in a row the peer has neither sent anything nor read what waits for it."""

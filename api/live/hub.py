@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -23,6 +23,7 @@ logger = logging.getLogger("foreshock.api")
 
 LIVE_TOPICS = (SAMPLES, ROLLUPS, VERDICTS, ALERTS)
 HEARD_MANY = 2000  # definitions, before those that are stored by now are let go
+HEARD_BACK = 10_000  # records, where a hub begins
 # All channels together hold at most about this for subscribers that are behind; one alone at most CHANNEL_BYTES_MAX.
 KEPT_BYTES_MAX = 256 << 20
 CHANNEL_BYTES_MAX, CHANNEL_BYTES_MIN = 32 << 20, 128 << 10
@@ -58,12 +59,31 @@ class Hub:
         self._counted: Counter[str] = Counter()
 
     def _lookup(self, series_id: int) -> Series | None:
-        return self._stored(series_id) or self._heard.get(series_id)
+        series = self._stored(series_id) or self._heard.get(series_id)
+        if series is None:
+            self._counted["live_undefined_samples"] += 1
+        return series
 
-    async def open(self) -> None:
+    async def open(self, stored_until: Mapping[int, int] | None = None) -> None:
+        """Begin at the end of the log, with the definitions of series that are on it and not stored.
+
+        stored_until : by partition of the samples the log offset up to which definitions are in the store, where it is
+            known; of HEARD_BACK records at most they are looked for.
+        """
         for topic, partitions in self._topics.items():
             for partition in range(partitions):
-                self.at[topic, partition] = ((await self._log.offsets(topic, partition))[1], 0)
+                end = (await self._log.offsets(topic, partition))[1]
+                if topic == SAMPLES and stored_until is not None:
+                    await self._hear_between(partition, stored_until.get(partition, -1) + 1, end)
+                self.at[topic, partition] = (end, 0)
+
+    async def _hear_between(self, partition: int, begin: int, end: int) -> None:
+        at = max(begin, end - HEARD_BACK)
+        while at < end and (records := await self._log.read(SAMPLES, partition, at)):
+            for record in records:
+                self._hear(record)
+            at = records[-1].offset + 1
+            await asyncio.sleep(0)
 
     async def run(self) -> None:
         delivering = asyncio.create_task(self._deliver())
@@ -215,4 +235,6 @@ class Hub:
         for channel in self._channels.values():
             self._count(channel)
         unreadable = self._counted["live_unreadable_records"] + self.history.unreadable
-        return {**self._counted, "live_unreadable_records": unreadable, "live_pieces": self.history.pieces_made}
+        undefined = self._counted["live_undefined_samples"]
+        told = {"live_unreadable_records": unreadable, "live_undefined_samples": undefined}
+        return {**self._counted, **told, "live_pieces": self.history.pieces_made}

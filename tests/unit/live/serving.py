@@ -31,15 +31,16 @@ class Quiet(uvicorn.Server):
 class Serving:
     """The hub, its websockets and the log they follow."""
 
-    def __init__(self, folder, subscribers_max=1000, check_s=5.0):
+    def __init__(self, folder, subscribers_max=1000, check_s=5.0, partitions=1, stored=None, stored_until=None):
         self.log, self._check_s, self._subscribers_max = EmbeddedLog(str(folder)), check_s, subscribers_max
-        self.value = 0
+        self._stored, self._stored_until = {} if stored is None else stored, stored_until
+        self._topics, self.value = dict.fromkeys(LIVE_TOPICS, partitions), 0
 
     async def __aenter__(self):
         self.log.open()
-        await self.log.create_topics(dict.fromkeys(LIVE_TOPICS, 1))
-        self.hub = Hub(self.log, dict.fromkeys(LIVE_TOPICS, 1), lambda _: None, time.monotonic)
-        await self.hub.open()
+        await self.log.create_topics(self._topics)
+        self.hub = Hub(self.log, self._topics, self._stored.get, time.monotonic)
+        await self.hub.open(self._stored_until)
         self.live = LiveSocket(self.hub, self._subscribers_max)
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -24,6 +24,7 @@ from store.base import Columns
 from store.longer import touched_columns
 from store.raw import RawSamples, place
 from store.repository import Repository
+from stream.agents.unstored import Taken, Unstored
 from stream.jobs.longer import touched_by
 from stream.rollup.message import Messages
 from stream.settings import StreamSettings
@@ -38,18 +39,6 @@ AT_ONCE = 4000  # samples, series or rows that are worked on in the event loop; 
 AT_ONCE_BYTES = 24 * AT_ONCE
 SERIES_AT_ONCE = 20_000  # definitions that are written at once
 PENDING_BYTES_MAX = 64 << 20  # rollups and raw samples that wait for the store
-
-
-class _Pending(NamedTuple):
-    """What one write to the store takes, and how many bytes that are."""
-
-    rollups: list[Rollup]
-    raw: list[RawSamples]
-    unsaved: list[Series]
-    requests: list[tuple[int, int]]
-    touched: set[tuple[str, int, int]]
-    checkpoint: dict[str, Any]
-    bytes: int
 
 
 class PartitionWorker:
@@ -67,9 +56,7 @@ class PartitionWorker:
         self._now_ms = now_ms
         self.counters: Counter[str] = Counter()
         self.close_seconds = 0.0  # spent on windows that closed, until they were on the log
-        self._rollups: list[Rollup] = []
-        self._raw: list[RawSamples] = []
-        self._unsaved: dict[int, Series] = {}
+        self._unstored = Unstored()
         self._counter_ids: set[int] = set()
         self._entities: dict[str, int] = {}
         self._messages = Messages(self._series)
@@ -79,10 +66,7 @@ class PartitionWorker:
         self._checkpoint_due = False  # rows were written that it does not know of
         self._owed: list[Correction] = []  # that still have to be made with what is stored
         self._owed_since = 0  # the lowest log offset of a sample in them
-        self._touched: set[tuple[str, int, int]] = set()  # longer windows of those that were corrected, not told yet
         self.offset = 0  # of the next record to take in
-        self._bytes = 0  # of what is not yet in the store
-        self._requests: list[tuple[int, int]] = []
         self._room = asyncio.Event()
         self._closed = self._abandoned = False
         self._failure: Exception | None = None  # in the middle of a change of the windows
@@ -130,7 +114,7 @@ class PartitionWorker:
         return numbers[at]
 
     def _series(self, series_id: int) -> Series | None:
-        return self._unsaved.get(series_id) or self._repository.series.get(series_id)
+        return self._unstored.series.get(series_id) or self._repository.series.get(series_id)
 
     async def process(self, records: list[Record]) -> None:
         """Take a fetch of records in. An unreadable one is put aside and counted.
@@ -150,11 +134,12 @@ class PartitionWorker:
     @property
     def _full(self) -> bool:
         assert self._windows is not None, "BUG: not open"
-        return self._bytes > PENDING_BYTES_MAX or self._windows.late_full
+        return self._unstored.bytes > PENDING_BYTES_MAX or self._windows.late_full
 
     @property
-    def _rollup_bytes(self) -> int:
-        return sum(rollup.nbytes for rollup in self._rollups)
+    def _rollups_full(self) -> bool:
+        # Of all that waits the rollups are a part: they are only counted out where all of it is too much.
+        return self._unstored.bytes > PENDING_BYTES_MAX and self._unstored.rollup_bytes > PENDING_BYTES_MAX
 
     async def _process(self, records: list[Record]) -> None:
         assert self._windows is not None, "BUG: not open"
@@ -169,8 +154,7 @@ class PartitionWorker:
                 await self._log.append(EVENTS_REJECTED, 0, msgspec.json.encode(aside))
         while await self._close_part():
             await asyncio.sleep(0)  # the others' turn: a history closes thousands of windows
-            # Of all that is pending the rollups are a part: they are only counted out where all of it is too much.
-            while self._bytes > PENDING_BYTES_MAX and self._rollup_bytes > PENDING_BYTES_MAX and not self._closed:
+            while self._rollups_full and not self._closed:
                 self.counters["waits_for_store"] += 1
                 self._room.clear()
                 await self._room.wait()
@@ -201,14 +185,13 @@ class PartitionWorker:
                 continue
             for series in batch.series:
                 if series.series_id not in self._repository.series:
-                    self._unsaved[series.series_id] = series
+                    self._unstored.series[series.series_id] = series
                 if series.kind == "counter":
                     self._counter_ids.add(series.series_id)
             self.counters["samples"] += len(added.ids)
             if len(added.ids) and self._settings.keep_samples and record.offset > self._raw_until:
-                raw = RawSamples(added.ids, added.times, added.values, place(record.offset, numbers))
-                self._raw.append(raw)
-                self._bytes += raw.nbytes
+                places = place(record.offset, numbers)
+                self._unstored.add_raw(RawSamples(added.ids, added.times, added.values, places))
             if batch.advance_ms == NO_ADVANCE:
                 self._last_record_ms = self._now_ms()
         return unreadable
@@ -282,8 +265,7 @@ class PartitionWorker:
         for message in encode(rollup) if small else await self._off_loop(encode, rollup):
             await self._log.append(ROLLUPS, self.partition, message)
         self.counters["late_rows" if rollup.late else "rows"] += len(rollup)
-        self._rollups.append(rollup)
-        self._bytes += rollup.nbytes
+        self._unstored.add_rollup(rollup)
 
     async def _correct(self, *, everything: bool = False) -> None:
         """Correct closed windows by late samples. What was closed before must be stored first: it is merged into."""
@@ -293,7 +275,7 @@ class PartitionWorker:
             while not self._owed and not self._abandoned:
                 await self._close_part()  # what was left, or beside who closes
                 async with self._lock:
-                    if not self._abandoned and not self._rollups and self._closing is None:
+                    if not self._abandoned and not self._unstored.rollups and self._closing is None:
                         self._owed_since = self._windows.checkpoint()[0]
                         self._owed = self._windows.close_late(everything=everything)
                         break
@@ -301,7 +283,7 @@ class PartitionWorker:
             while self._owed and not self._abandoned:  # one stays here until it is made: the store may be away
                 owed = self._owed[0]
                 # Stored or not: who stored them may have ended before it told of it.
-                self._touched |= touched_by(self._settings.long_windows, owed.spec.name, owed.starts)
+                self._unstored.touched |= touched_by(self._settings.long_windows, owed.spec.name, owed.starts)
                 if int(owed.part.offsets.min(initial=2**62)) <= self._recovered_until:
                     # After a restart most samples are in stored rows: their versions alone are soon read.
                     owed = owed.beyond(await self._repository.versions(owed.spec.name, *owed.windows()))
@@ -328,60 +310,48 @@ class PartitionWorker:
         """Write what is pending. What windows give meanwhile waits for the next time."""
         assert self._windows is not None, "BUG: not open"
         async with self._lock:
-            pending = self._take_pending()
-        if pending is None:
+            taken, checkpoint = self._take()
+        if taken is None:
             return
         try:
-            await self._write(pending)
+            await self._write(taken, checkpoint)
         except BaseException:
-            self._rollups = pending.rollups + self._rollups
-            # The same list: a write that goes on, though nobody waits for it any more, takes off what it wrote.
-            pending.raw.extend(self._raw)
-            self._raw = pending.raw
-            self._requests = pending.requests + self._requests
-            self._touched |= pending.touched
+            self._unstored.put_back(taken)
             raise
-        self._bytes -= pending.bytes
-        if pending.checkpoint is not self._checkpoint:
-            self._checkpoint, self._checkpoint_due = pending.checkpoint, False
-            self._raw_until = max(self._raw_until, pending.checkpoint["version"])
-        for series in pending.unsaved:
-            self._unsaved.pop(series.series_id, None)
+        self._unstored.stored(taken)
+        if checkpoint is not self._checkpoint:
+            self._checkpoint, self._checkpoint_due = checkpoint, False
+            self._raw_until = max(self._raw_until, checkpoint["version"])
         self._room.set()
 
-    async def _write(self, pending: _Pending) -> None:
-        rollups, raw, unsaved, requests, touched, checkpoint, _ = pending
+    async def _write(self, taken: Taken, checkpoint: dict[str, Any]) -> None:
+        rollups, raw, series, requests, touched, _ = taken
         closed = (rollup for rollup in rollups if not rollup.late)
         longer = touched.union(*(touched_by(self._settings.long_windows, r.rollup, r.start_ms[:1]) for r in closed))
 
         def rows() -> Columns:
             return touched_columns(sorted(longer), self.partition, self._now_ms())
 
-        for at in range(0, len(unsaved) - SERIES_AT_ONCE, SERIES_AT_ONCE):
-            await self._repository.write([], unsaved[at : at + SERIES_AT_ONCE], [], self._checkpoint)
-        unwritten = unsaved[(len(unsaved) - 1) // SERIES_AT_ONCE * SERIES_AT_ONCE :] if unsaved else []
+        for at in range(0, len(series) - SERIES_AT_ONCE, SERIES_AT_ONCE):
+            await self._repository.write([], series[at : at + SERIES_AT_ONCE], [], self._checkpoint)
+        unwritten = series[(len(series) - 1) // SERIES_AT_ONCE * SERIES_AT_ONCE :] if series else []
         await self._repository.write(rollups, unwritten, raw, checkpoint, rows if longer else None, requests)
 
-    def _take_pending(self) -> _Pending | None:
+    def _take(self) -> tuple[Taken | None, dict[str, Any]]:
         """Return what is to be written now, None for nothing, with the checkpoint that holds once it is."""
         assert self._windows is not None, "BUG: not open"
-        due = self._rollups or self._raw or self._unsaved or self._touched or self._checkpoint_due
-        if self._abandoned or not due:
-            return None
+        if self._abandoned or not (self._unstored or self._checkpoint_due):
+            return None, self._checkpoint
         if self._closing is not None:  # the last checkpoint stands until all are closed, and raw samples wait for it
-            kept, self._rollups, self._checkpoint_due = self._rollups, [], True
-            size = sum(rollup.nbytes for rollup in kept)
-            return _Pending(kept, [], list(self._unsaved.values()), [], set(), self._checkpoint, size) if kept else None
+            self._checkpoint_due = True
+            return self._unstored.take_rollups() if self._unstored.rollups else None, self._checkpoint
         resume_offset, floor_ms, watermark_ms = self._windows.checkpoint()
         if self._owed:
             resume_offset = min(resume_offset, self._owed_since)
         checkpoint = {"topic": SAMPLES, "partition": self.partition, "resume_offset": resume_offset}
         checkpoint |= {"floor_ms": floor_ms, "watermark_ms": watermark_ms, "version": self._windows.last_offset}
-        requests = self._requests + self._windows.new_requests()
-        unsaved, size = list(self._unsaved.values()), self._bytes
-        taken = _Pending(self._rollups, self._raw, unsaved, requests, self._touched, checkpoint, size)
-        self._rollups, self._raw, self._requests, self._touched = [], [], [], set()
-        return taken
+        self._unstored.requests += self._windows.new_requests()
+        return self._unstored.take(), checkpoint
 
     @property
     def needed_offset(self) -> int:

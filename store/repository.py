@@ -25,23 +25,6 @@ ROWS_AT_ONCE = 100_000
 _PAIRS_MAX = 20_000
 
 
-def _pairs(at: str) -> str:
-    """Return the condition on rows of some series, each at a time; ``at``: the column of the times.
-
-    Both are of the tables' keys: the plain conditions prune, the pairs choose.
-    """
-    return f"""{at} BETWEEN {{low:Int64}} AND {{high:Int64}} AND series_id IN {{unique:Array(UInt64)}}
-        AND (series_id, {at}) IN (
-            SELECT tupleElement(pair, 1), tupleElement(pair, 2)
-            FROM (SELECT arrayJoin(arrayZip({{ids:Array(UInt64)}}, {{times:Array(Int64)}})) AS pair))"""  # noqa: S608 - a column of ours
-
-
-def _pair_parameters(ids: np.ndarray, times: np.ndarray) -> dict[str, Any]:
-    times = times[: len(ids)]
-    bounds = {"low": int(times.min()), "high": int(times.max()), "unique": np.unique(ids).tolist()}
-    return bounds | {"ids": ids.tolist(), "times": times.tolist()}
-
-
 class Repository:
     def __init__(self, store: Store) -> None:
         self.thread = StoreThread(store)
@@ -192,16 +175,18 @@ class Repository:
         return await self._rows_at(names, rollup, ids, starts)
 
     async def _rows_at(self, names: tuple[str, ...], rollup: str, ids: np.ndarray, starts: np.ndarray) -> Columns:
-        where = f"rollup = {{rollup:String}} AND {_pairs('start_ms')}"
-        sql = f"SELECT {', '.join(names)} FROM rollups FINAL WHERE {where}"  # noqa: S608 - names of ours
-        parts = [
-            await self._run(
-                self._store.select,
-                sql,
-                {"rollup": rollup} | _pair_parameters(ids[at : at + _PAIRS_MAX], starts[at:]),
-            )
-            for at in range(0, len(ids), _PAIRS_MAX)
-        ]
+        # Both are of the table's key: the plain conditions prune, the pairs choose.
+        sql = f"""SELECT {", ".join(names)} FROM rollups FINAL
+            WHERE rollup = {{rollup:String}} AND start_ms BETWEEN {{low:Int64}} AND {{high:Int64}}
+                AND series_id IN {{unique:Array(UInt64)}} AND (series_id, start_ms) IN (
+                SELECT tupleElement(pair, 1), tupleElement(pair, 2)
+                FROM (SELECT arrayJoin(arrayZip({{ids:Array(UInt64)}}, {{starts:Array(Int64)}})) AS pair))"""  # noqa: S608 - names of ours
+        parts = []
+        for at in range(0, len(ids), _PAIRS_MAX):
+            some, when = ids[at : at + _PAIRS_MAX], starts[at : at + _PAIRS_MAX]
+            parameters = {"rollup": rollup, "low": int(when.min()), "high": int(when.max())}
+            parameters |= {"unique": np.unique(some).tolist(), "ids": some.tolist(), "starts": when.tolist()}
+            parts.append(await self._run(self._store.select, sql, parameters))
         if len(parts) == 1:
             return parts[0]
         return {

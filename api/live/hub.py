@@ -56,7 +56,7 @@ class Hub:
         self._patterned: dict[Channel, None] = {}
         self._news = asyncio.Event()
         self._writes = 0  # since others had their turn
-        self._counted: Counter[str] = Counter()
+        self._counted = Counter(live_undefined_samples=0)
 
     def _lookup(self, series_id: int) -> Series | None:
         series = self._stored(series_id) or self._heard.get(series_id)
@@ -64,16 +64,16 @@ class Hub:
             self._counted["live_undefined_samples"] += 1
         return series
 
-    async def open(self, stored_until: Mapping[int, int] | None = None) -> None:
+    async def open(self, stored_until: Mapping[int, int]) -> None:
         """Begin at the end of the log, with the definitions of series that are on it and not stored.
 
-        stored_until : by partition of the samples the log offset up to which definitions are in the store, where it is
-            known; of HEARD_BACK records at most they are looked for.
+        stored_until : by partition of the samples the log offset up to which definitions are in the store; none: no
+            checkpoint says so. Of HEARD_BACK records at most they are looked for.
         """
         for topic, partitions in self._topics.items():
             for partition in range(partitions):
                 end = (await self._log.offsets(topic, partition))[1]
-                if topic == SAMPLES and stored_until is not None:
+                if topic == SAMPLES:
                     await self._hear_between(partition, stored_until.get(partition, -1) + 1, end)
                 self.at[topic, partition] = (end, 0)
 
@@ -235,6 +235,4 @@ class Hub:
         for channel in self._channels.values():
             self._count(channel)
         unreadable = self._counted["live_unreadable_records"] + self.history.unreadable
-        undefined = self._counted["live_undefined_samples"]
-        told = {"live_unreadable_records": unreadable, "live_undefined_samples": undefined}
-        return {**self._counted, **told, "live_pieces": self.history.pieces_made}
+        return {**self._counted, "live_unreadable_records": unreadable, "live_pieces": self.history.pieces_made}

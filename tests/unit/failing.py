@@ -18,10 +18,12 @@ class Wire:
 
     def land(self, *, everything: bool = False):
         """Have some of them taken now, long after whoever sent them gave up."""
-        landing = [one for one in self._sent if everything or self._rng.random() < 0.4]
-        self._sent = [one for one in self._sent if not any(one is other for other in landing)]
-        for table, columns in landing:
-            self._insert(table, columns)
+        sent, self._sent = self._sent, []
+        for one in sent:
+            if everything or self._rng.random() < 0.4:
+                self._insert(*one)
+            else:
+                self._sent.append(one)
 
 
 @contextlib.contextmanager

@@ -33,7 +33,8 @@ class Serving:
 
     def __init__(self, folder, subscribers_max=1000, check_s=5.0, partitions=1, stored=None, stored_until=None):
         self.log, self._check_s, self._subscribers_max = EmbeddedLog(str(folder)), check_s, subscribers_max
-        self._stored, self._stored_until = {} if stored is None else stored, stored_until
+        self._stored = {} if stored is None else stored
+        self._stored_until = {} if stored_until is None else stored_until
         self._topics, self.value = dict.fromkeys(LIVE_TOPICS, partitions), 0
 
     async def __aenter__(self):

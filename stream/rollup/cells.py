@@ -20,6 +20,15 @@ class Ordered(NamedTuple):
     values: np.ndarray  # float64[n]
 
 
+class Edges(NamedTuple):
+    """The first and last samples of spans, times in ms after some base."""
+
+    first: np.ndarray
+    first_ms: np.ndarray
+    last: np.ndarray
+    last_ms: np.ndarray
+
+
 @dataclass(frozen=True, slots=True)
 class Cells:
     """Columns of n series, rising by row. Times are ms after ``base_ms``, so that they need half the room.
@@ -45,9 +54,10 @@ class Cells:
     def cells(self) -> Cells:
         return self
 
-    def edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return first, first_ms, last, last_ms of each series."""
-        return self.first, self.first_ms, self.last, self.last_ms
+    def edges(self, base_ms: int) -> Edges:
+        """Return the first and last sample of each series, their times after ``base_ms``."""
+        first_ms, last_ms = (ms.astype(np.int64) + (self.base_ms - base_ms) for ms in (self.first_ms, self.last_ms))
+        return Edges(self.first, first_ms, self.last, last_ms)
 
     def moved(self, new_rows: np.ndarray) -> Cells:
         """Return the same with each row replaced by ``new_rows[row]``, which rises with it."""
@@ -148,6 +158,7 @@ def combine(base_ms: int, blocks: Sequence[Cells], *, bridge: bool, in_order: bo
     deviation *= count
     deviation += every("sumsq")[order]
     first, last, kept = every("first"), every("last"), sorted_rows[heads]
+    between = Edges(first[order], first_ms[order], last[order], last_ms[order]) if bridge else None
     low = np.minimum.reduceat(every("min")[order], heads)
     high = np.maximum.reduceat(every("max")[order], heads)
     return Cells(
@@ -162,25 +173,37 @@ def combine(base_ms: int, blocks: Sequence[Cells], *, bridge: bool, in_order: bo
         last[closing],
         first_ms[opening],
         last_ms[closing],
-        rises(every("increase")[order], heads, first[order], last[order], bridge=bridge),
+        rises(every("increase")[order], heads, between),
         sketch.merged([block.entries for block in blocks], kept, low, high),
     )
 
 
-def rises(increase: np.ndarray, heads: np.ndarray, first: np.ndarray, last: np.ndarray, *, bridge: bool) -> np.ndarray:
+def rises(increase: np.ndarray, heads: np.ndarray, edges: Edges | None) -> np.ndarray:
     """Return the increase of each series over several spans, float64[heads]; the spans' columns are by series.
 
-    bridge : add what it rose by from one span's last sample to the next one's first.
+    edges : theirs; where given, what it rose by from one span's last sample to the next one's first is added.
     """
     if np.isnan(increase).all():
         return np.full(len(heads), np.nan)
     total = np.add.reduceat(increase, heads)
-    if bridge:
-        rise = first - np.roll(last, 1)
-        rise = np.where(rise < 0, first, rise)
+    if edges is not None:
+        before = _last_before(heads, edges.last_ms)
+        rise = edges.first - edges.last[before]
+        rise = np.where(rise < 0, edges.first, rise)
+        rise[edges.first_ms < edges.last_ms[before]] = 0.0  # out of turn: between two that are counted
         rise[heads] = 0.0
         total += np.add.reduceat(rise, heads)
     return total
+
+
+def _last_before(heads: np.ndarray, last_ms: np.ndarray) -> np.ndarray:
+    """Return int64[n], for each span which of its series' before it has the last sample; for the first of all, any."""
+    order = np.arange(len(last_ms))
+    group = np.zeros(len(last_ms), np.int64)
+    group[heads] = 1
+    rank = (np.cumsum(group) << 40) + last_ms  # times are ms within a slice: they rise by series first
+    newest = np.maximum.accumulate(np.where(rank >= np.maximum.accumulate(rank), order, 0))
+    return np.concatenate([[0], newest[:-1]])
 
 
 def order_of(rows: np.ndarray) -> np.ndarray:

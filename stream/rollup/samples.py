@@ -7,7 +7,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stream.rollup.cells import Cells, Ordered, cells_of, combine, heads_of, increase_of, order_of, ordered, rises
+from stream.rollup.cells import (
+    Cells,
+    Edges,
+    Ordered,
+    cells_of,
+    combine,
+    heads_of,
+    increase_of,
+    order_of,
+    ordered,
+    rises,
+)
 
 SPARSE_MAX = 8  # samples a series on average, up to which they are smaller than cells
 
@@ -34,12 +45,12 @@ class Samples:
         samples = Ordered(self.rows, self._heads(), self.times_ms, self.values)
         return cells_of(self.base_ms, samples, self.increase)
 
-    def edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return first, first_ms, last, last_ms of each series."""
+    def edges(self, base_ms: int) -> Edges:
+        """Return the first and last sample of each series, their times after ``base_ms``."""
         heads = self._heads()
         tails = heads + self.count - 1
-        times = self.times_ms.astype(np.int32)
-        return self.values[heads], times[heads], self.values[tails], times[tails]
+        times = self.times_ms.astype(np.int64) + (self.base_ms - base_ms)
+        return Edges(self.values[heads], times[heads], self.values[tails], times[tails])
 
     def moved(self, new_rows: np.ndarray) -> Samples:
         """Return the same with each row replaced by ``new_rows[row]``, which rises with it."""
@@ -83,11 +94,13 @@ def _increase(pieces: list[Samples], *, bridge: bool) -> np.ndarray | None:
     if all(piece.increase is None for piece in pieces):
         return None
     none = [np.full(len(p.rows), np.nan) if p.increase is None else p.increase for p in pieces]
-    edges = [piece.edges() for piece in pieces]
     rows, increase = np.concatenate([piece.rows for piece in pieces]), np.concatenate(none)
-    first, last = np.concatenate([e[0] for e in edges]), np.concatenate([e[2] for e in edges])
     order = order_of(rows)
-    return rises(increase[order], heads_of(rows[order]), first[order], last[order], bridge=bridge)
+    edges = None
+    if bridge:
+        every = [piece.edges(pieces[0].base_ms) for piece in pieces]
+        edges = Edges(*(np.concatenate(column)[order] for column in zip(*every, strict=True)))
+    return rises(increase[order], heads_of(rows[order]), edges)
 
 
 def _kept(base_ms: int, samples: Ordered, increase: np.ndarray | None) -> Samples:

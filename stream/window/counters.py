@@ -48,8 +48,7 @@ class CounterTails:
         every = block_rows(block, piece.rows)
         at = np.flatnonzero(self._counters[every])
         rows = every[at]
-        first, first_ms, last, last_ms = (edge[at] for edge in piece.edges())
-        first_ms, last_ms = first_ms.astype(np.int64) + piece.base_ms, last_ms.astype(np.int64) + piece.base_ms
+        first, first_ms, last, last_ms = (edge[at] for edge in piece.edges(0))
         rise = first - self._values[rows]
         rise = np.where(rise < 0, first, rise)
         known = (self._times_ms[rows] <= first_ms) & (self._times_ms[rows] >= first_ms - LOOK_BACK_MS)

@@ -1,11 +1,14 @@
 """A counter's increase, window by window, against plain Python over the whole stream."""
 
+from unittest.mock import patch
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.batch import CLOSE_ALL, make_batch
 from schemas.window_spec import parse_rollup
+from stream.window import slices
 from stream.window.partition import PartitionWindows
 
 SPECS = [parse_rollup(name) for name in ("10s", "1m", "1m/20s", "5m/1m")]
@@ -60,3 +63,29 @@ def test_rises_between_windows_are_counted_and_restarts_start_from_zero(steps, c
     assert got.keys() == want.keys()
     for key, rises in want.items():
         assert abs(got[key] - rises) < 1e-6, key
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 30_000), st.integers(0, 60), st.integers(0, 300_000)), min_size=2, max_size=60),
+    st.lists(st.integers(1, 5), min_size=1, max_size=20),
+    st.booleans(),
+)
+def test_what_comes_late_or_out_of_turn_is_never_taken_for_a_restart(steps, cuts, small):
+    """It never falls, and rises by 60 at most each time from 10,000 on: a restart would add all of that."""
+    at, value, samples = 1_700_000_000_000, 10_000.0, []
+    for wait, rise, delay_ms in steps:
+        at, value = at + wait, value + rise
+        samples.append((at + delay_ms * (delay_ms % 3 == 0), at, value))  # a third of them come later than they should
+    by_arrival, got, at = sorted(samples), {}, 0
+    limits = {"FOLD_SAMPLES": 2, "FOLD_EACH": 1} if small else {"FOLD_SAMPLES": slices.FOLD_SAMPLES}
+    with patch.multiple(slices, **limits):
+        windows = PartitionWindows(SPECS, 5000, is_counter=lambda ids: np.ones(len(ids), bool))
+        for offset, n in enumerate([*(cuts * len(samples)), 0]):
+            _, times, values = zip(*by_arrival[at : at + n], strict=True) if by_arrival[at : at + n] else ((), (), ())
+            at += n
+            advance = {} if times else {"advance_ms": CLOSE_ALL}
+            windows.apply(offset, make_batch([], np.full(len(times), 7), np.array(times), np.array(values), **advance))
+            for rollup in windows.drain():
+                got[rollup.rollup, int(rollup.start_ms[0])] = float(rollup.increase[0])
+    assert all(-1e-6 <= rise < 2 * 60 * 60 for rise in got.values()), got

@@ -114,7 +114,7 @@ class SliceLevels:
                 one.counted = start < self._made_until_ms[number + 1]
             one.add(rows[mine], part.times[mine], part.values[mine], int(part.offsets[mine].min()))
             if one.full(series):
-                one.fold(self._tails.counters, bridge=True)
+                one.fold(self._tails.counters, bridge=not one.sealed)
 
     def close(self, before_ms: int, watermark_ms: int, opened_from_ms: int) -> Iterator[tuple[Due, int, Cells]]:
         """Yield (window, block, its cells) of each window whose end lies in (before_ms, watermark], by level and end.
@@ -130,13 +130,17 @@ class SliceLevels:
             for _, together in groupby(due, key=lambda one: one.end_ms):
                 yield from self._put_together(number, list(together))
             self._make_coarser(number, watermark_ms)
+            if number:  # the finest are soon put together
+                for one in slices.values():
+                    one.pack()
 
     def _seal(self, number: int, one: Slice) -> None:
         """Fold a slice that the watermark has passed."""
         one.fold(self._tails.counters, bridge=not one.sealed)
         if number == 0 and not one.sealed:
-            for block, piece in one.pieces.items():
-                one.pieces[block] = self._tails.bridge(block, piece)
+            for block in one.blocks:
+                if (piece := one.piece(block)) is not None:
+                    one.put(block, self._tails.bridge(block, piece))
         one.sealed = True
 
     def _due(self, number: int, before_ms: int, watermark_ms: int, opened_from_ms: int) -> list[Due]:
@@ -159,10 +163,10 @@ class SliceLevels:
             found = (self._slices[number].get(at) for at in range(due.start_ms, begin, step_ms))
             parts.append((due, [one for one in found if one is not None]))
             begin = due.start_ms
-        for block in sorted({block for _, slices in parts for one in slices for block in one.pieces}):
+        for block in sorted({block for _, slices in parts for one in slices for block in one.blocks}):
             whole: Cells | None = None
             for due, slices in parts:
-                cells = [one.pieces[block].cells() for one in slices if block in one.pieces]
+                cells = [piece.cells() for one in slices if (piece := one.piece(block)) is not None]
                 if whole is not None:
                     cells.append(whole)
                 if cells:
@@ -184,8 +188,8 @@ class SliceLevels:
                 groups.setdefault(start // step * step, []).append(slices[start])
         for start, parts in groups.items():
             target = coarser.setdefault(start, Slice(start))
-            for block in sorted({block for part in parts for block in part.pieces}):
-                pieces = [part.pieces[block] for part in parts if block in part.pieces]
+            for block in sorted({block for part in parts for block in part.blocks}):
+                pieces = [piece for part in parts if (piece := part.piece(block)) is not None]
                 target.take(block, pieces, in_order=True)
             target.offset = min(target.offset, *(part.offset for part in parts))
             for part in parts:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from stream.rollup.packed import Packed, packed
 from stream.rollup.samples import Piece, merged, piece_of
 from stream.window import index
 from stream.window.index import block_rows, local_rows, span_of
@@ -17,12 +18,12 @@ FOLD_EACH = 8
 class Slice:
     """Samples of ``[start_ms, start_ms + step_ms)``: as they came, and folded, a piece a block of rows."""
 
-    __slots__ = ("_raw", "_waiting", "counted", "offset", "pieces", "sealed", "start_ms")
+    __slots__ = ("_pieces", "_raw", "_waiting", "counted", "offset", "sealed", "start_ms")
 
     def __init__(self, start_ms: int) -> None:
         self.start_ms = start_ms
         self.offset = 2**62  # the lowest log offset in it
-        self.pieces: dict[int, Piece] = {}
+        self._pieces: dict[int, Piece | Packed] = {}
         self.counted = False  # its pieces are in a coarser slice
         self.sealed = False  # the watermark has passed it
         self._raw: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
@@ -51,25 +52,47 @@ class Slice:
             local = local_rows(rows[at])
             self.take(block, [piece_of(self.start_ms, local, times_ms[at], values[at], mine)], bridge=bridge)
 
+    @property
+    def blocks(self) -> list[int]:
+        """The blocks that it has something of."""
+        return list(self._pieces)
+
+    def piece(self, block: int) -> Piece | None:
+        """Return what it has of a block."""
+        piece = self._pieces.get(block)
+        return piece.piece() if isinstance(piece, Packed) else piece
+
+    def put(self, block: int, piece: Piece) -> None:
+        """Have this of a block instead."""
+        self._pieces[block] = piece
+
+    def pack(self) -> None:
+        """Take less room until it is looked at again, some minutes from now."""
+        for block, piece in self._pieces.items():
+            if not isinstance(piece, Packed):
+                self._pieces[block] = packed(piece)
+
     def take(self, block: int, pieces: list[Piece], *, bridge: bool = False, in_order: bool = False) -> None:
         """Take pieces of a block in."""
-        old = self.pieces.get(block)
+        old = self.piece(block)
         every = pieces if old is None else [old, *pieces]
         if len(every) > 1 or every[0].base_ms != self.start_ms:
             every = [merged(self.start_ms, every, bridge=bridge, in_order=in_order and old is None)]
-        self.pieces[block] = every[0]
+        self._pieces[block] = every[0]
 
     def live_rows(self) -> Iterator[np.ndarray]:
         for rows, _, _ in self._raw:
             yield rows.astype(np.int64)
-        for block, piece in self.pieces.items():
-            yield block_rows(block, piece.rows)
+        for block in self.blocks:
+            if (piece := self.piece(block)) is not None:
+                yield block_rows(block, piece.rows)
 
     def move(self, new_rows: np.ndarray) -> None:
         """Replace every row by ``new_rows[row]``, which is in the same block."""
         self._raw = [(new_rows[rows], times, values) for rows, times, values in self._raw]
-        for block, piece in self.pieces.items():
-            self.pieces[block] = piece.moved(local_rows(new_rows[span_of(block)]))
+        for block in self.blocks:
+            if (piece := self.piece(block)) is not None:
+                self._pieces[block] = piece.moved(local_rows(new_rows[span_of(block)]))
 
 
 def _by_block(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray | slice]]:

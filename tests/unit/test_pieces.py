@@ -1,5 +1,6 @@
 """Spans kept as samples and spans kept as cells say the same."""
 
+from dataclasses import fields, replace
 from unittest.mock import patch
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from schemas.buckets import estimates
 from stream.rollup import samples as module
 from stream.rollup import sketch
+from stream.rollup.packed import packed
 from stream.rollup.samples import Samples, merged, piece_of
 
 # Times and values that collide; values far apart, so that buckets are sorted, and near, so that they are counted.
@@ -78,3 +80,21 @@ def test_buckets_of_any_count_add_up_however_they_are_counted(parts, dense):
         for key, count in zip(keys[offsets[i] : offsets[i + 1]], counts[offsets[i] : offsets[i + 1]], strict=True):
             got[row, int(key)] = got.get((row, int(key)), 0) + int(count)
     assert got == want
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(span, min_size=1, max_size=3), st.sampled_from([0, 10**6]), st.booleans())
+def test_what_was_packed_comes_back_to_the_byte(spans, sparse_max, counters):
+    parts = [made(100_000 * at, one, sparse_max) for at, one in enumerate(spans)]
+    with patch.object(module, "SPARSE_MAX", sparse_max):
+        piece = merged(0, parts, bridge=False, in_order=True)
+    if not counters and isinstance(piece, Samples):
+        piece = replace(piece, increase=None)
+    back = packed(piece).piece()
+    assert type(back) is type(piece) and back.base_ms == piece.base_ms
+    for field in fields(piece):
+        got, want = getattr(back, field.name), getattr(piece, field.name)
+        if isinstance(want, np.ndarray):
+            assert got.dtype == want.dtype and got.tobytes() == want.tobytes(), field.name
+        else:
+            assert got == want

@@ -81,7 +81,7 @@ class Context:
     def __post_init__(self) -> None:
         thread = self.repository.thread
         self.admission = Admission(self.settings.limits, self.now_ms)
-        self.admission.series.know(self.repository.series.values())
+        self.admission.series.know(self.repository.series)
         self.publisher = Publisher(self.log, self.settings.partitions, self.admission.series, self.now_ms)
         self.verdicts, self.incidents, self.models = VerdictTable(thread), IncidentTable(thread), ModelTables(thread)
         self.alerts = AlertTables(thread)

@@ -86,7 +86,7 @@ def make_series(entity: str, metric: str, labels: dict[str, str] | None = None, 
     items = tuple(sorted(labels.items())) if labels else ()
     made = _made.get((entity, metric, items, kind))
     if made is None:
-        made = define_series(entity, metric, labels or {}, kind)
+        made = _shared.of(define_series(entity, metric, labels or {}, kind))
         if len(_made) >= MADE_MAX:
             _made.clear()
         _made[made.entity, made.metric, tuple(sorted(made.labels.items())), kind] = made
@@ -94,8 +94,8 @@ def make_series(entity: str, metric: str, labels: dict[str, str] | None = None, 
 
 
 def define_series(entity: str, metric: str, labels: dict[str, str], kind: Kind) -> Series:
-    """Return the series as ``make_series`` does, for who remembers it: it is made anew, of shared parts."""
-    return _shared.of(Series(series_id(entity, metric, labels), entity, metric, labels, kind))
+    """Return the series as ``make_series`` does, for who remembers it: it is made anew."""
+    return Series(series_id(entity, metric, labels), entity, metric, labels, kind)
 
 
 def metric_key(metric: str, labels: dict[str, str]) -> str:

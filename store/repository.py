@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from schemas.catalogue import Catalogue
 from schemas.rollup import Rollup
-from schemas.series import Series, SharedParts
+from schemas.series import Series
 from store.base import Columns, Store
 from store.ranges import RangeTable
 from store.raw import RawSamples
@@ -23,6 +24,7 @@ from store.thread import StoreThread
 SERIES_MAX = 5000
 ROWS_AT_ONCE = 100_000
 _PAIRS_MAX = 20_000
+_LOADED_AT_ONCE = 100_000
 
 
 class Repository:
@@ -30,20 +32,12 @@ class Repository:
         self.thread = StoreThread(store)
         self.store, self._store, self._run = store, store, self.thread.run
         self.ranges = RangeTable(self.thread)
-        self._series: dict[int, Series] = {}
-        self._by_entity: dict[str, list[int]] = {}
-        self._shared = SharedParts()  # of the store's thread
+        self._series = Catalogue()
         self._seen = SeenWriter()
 
     async def open(self) -> None:
         await self.thread.open()
-        self._know(await self._run(self._load_series))
-
-    def _know(self, series: Iterable[Series]) -> None:
-        for one in series:
-            if one.series_id not in self._series:
-                self._by_entity.setdefault(one.entity, []).append(one.series_id)
-            self._series[one.series_id] = one
+        await self._run(self._load_series)
 
     async def close(self) -> None:
         await self.thread.close()
@@ -52,17 +46,23 @@ class Repository:
         """Learn of series that other processes wrote."""
         count = (await self._run(self._store.select, "SELECT uniqExact(series_id) AS n FROM series"))["n"]
         if int(count[0]) != len(self._series):
-            self._know(await self._run(self._load_series))
+            await self._run(self._load_series)
 
-    def _load_series(self) -> list[Series]:
-        rows = self._store.select("SELECT series_id, entity, metric, labels, kind FROM series FINAL")
-        return [
-            self._shared.of(Series(int(i), entity, metric, dict(labels), kind))
-            for i, entity, metric, labels, kind in zip(*rows.values(), strict=True)
-        ]
+    def _load_series(self) -> None:
+        sql = (
+            "SELECT series_id, entity, metric, labels, kind FROM series FINAL WHERE series_id >= {first:UInt64}"
+            " ORDER BY series_id LIMIT {most:UInt32}"
+        )
+        first, count = 0, _LOADED_AT_ONCE
+        while count == _LOADED_AT_ONCE:
+            rows = self._store.select(sql, {"first": first, "most": _LOADED_AT_ONCE})
+            ids = rows.pop("series_id").tolist()
+            named = zip(ids, *rows.values(), strict=True)
+            self._series.add(Series(i, entity, metric, dict(labels), kind) for i, entity, metric, labels, kind in named)
+            count, first = len(ids), ids[-1] + 1 if ids else first
 
     @property
-    def series(self) -> dict[int, Series]:
+    def series(self) -> Catalogue:
         """Every series that was ever written, by id."""
         return self._series
 
@@ -82,7 +82,7 @@ class Repository:
         raw : what is written is taken off the list.
         requests : (log offset, digest) of the requests taken in, of the checkpoint's partition.
         """
-        self._know(await self._run(self._write, rollups, series, raw, checkpoint, touched, requests))
+        await self._run(self._write, rollups, series, raw, checkpoint, touched, requests)
 
     def _write(
         self,
@@ -92,8 +92,7 @@ class Repository:
         checkpoint: dict[str, Any],
         touched: Callable[[], Columns] | None,
         requests: Sequence[tuple[int, int]],
-    ) -> list[Series]:
-        """Return the series as they are to be kept."""
+    ) -> None:
         if series:
             columns: Columns = {
                 "series_id": np.array([s.series_id for s in series], np.uint64),
@@ -115,7 +114,7 @@ class Repository:
             owner = np.full(len(requests), checkpoint["partition"], np.int64)
             self._store.insert("requests", {"partition": owner, "log_offset": offsets, "digest": digests})
         self._store.insert("checkpoints", {name: [value] for name, value in checkpoint.items()})
-        return [self._shared.of(one) for one in series]
+        self._series.add(series)
 
     async def ping(self) -> None:
         """Ask the store for nothing; raises SourceError when it is away."""
@@ -203,13 +202,9 @@ class Repository:
     def select_series(self, entities: list[str], metrics: list[str]) -> list[Series]:
         """Return the series that match any of the ``*`` patterns of both lists (empty: all), by entity and name."""
         of_entity, of_metric = _matcher(entities), _matcher(metrics)
-        named = entities if all("*" not in pattern for pattern in entities) else list(self._by_entity)
-        of_entities = (
-            self._series[i]
-            for entity in dict.fromkeys(named or self._by_entity)
-            if of_entity(entity)
-            for i in self._by_entity.get(entity, ())
-        )
+        if not entities or any("*" in pattern for pattern in entities):
+            entities = [entity for entity in self._series.entities() if of_entity(entity)]
+        of_entities = self._series.of_entities(entities)
         chosen = [series for series in of_entities if of_metric(series.metric) or of_metric(series.key)]
         return sorted(chosen, key=lambda s: (s.entity, s.key))
 

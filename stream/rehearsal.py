@@ -97,7 +97,9 @@ class Rehearsals:
         self, partition: int, one: Rehearsal, hop_ms: int, first_ms: int, to_ms: int
     ) -> AsyncIterator[list[Verdict]]:
         rollup, partitions = one.engine.rollup, self._settings.partitions
-        series = {i: s for i, s in self._repository.series.items() if partition_of(s.entity, partitions) == partition}
+        series = {
+            s.series_id: s for s in self._repository.series.every() if partition_of(s.entity, partitions) == partition
+        }
         block_ms = max(1, min(500, _BLOCK_ROWS // max(1, len(self._repository.series)))) * hop_ms
         for low in range(first_ms, to_ms, block_ms):
             rows = await self._repository.ranges.rows(rollup, low, min(low + block_ms, to_ms))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 from starlette.exceptions import HTTPException
 
+from schemas.catalogue import Catalogue
+from schemas.id_table import IdSet
 from schemas.series import Series
 
 
@@ -24,35 +27,45 @@ class Limits:
 
 
 class SeriesLimits:
-    """Known series are let in for ever; new ones while there is room. Holds one number a series."""
+    """Known series are let in for ever; new ones while there is room. Holds some 20 bytes a series."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._known: set[int] = set()
+        self._known = IdSet()
         self._per_entity: Counter[str] = Counter()
         self.refused = 0
 
-    def know(self, series: Iterable[Series]) -> None:
-        """Take in series that are in the store already, over the limits or not."""
-        for one in series:
-            if one.series_id not in self._known:
-                self._known.add(one.series_id)
-                self._per_entity[one.entity] += 1
+    def know(self, stored: Catalogue) -> None:
+        """Begin with the series that are in the store already, over the limits or not."""
+        self._known.add(stored.ids)
+        self._per_entity.update(stored.entities())
 
-    def refusal(self, series: Series) -> str | None:
-        """Return why samples of a series are refused; None: it is known, or new and there is room."""
-        if series.series_id in self._known:
-            return None
+    def refusals(self, series: Sequence[Series]) -> dict[int, str]:
+        """Return by row why samples of some series are refused; the others are known, or there is room for them."""
+        ids = np.fromiter((one.series_id for one in series), np.uint64, len(series))
+        taken, refused = dict[int, None](), dict[int, str]()
+        for row in np.flatnonzero(~self._known.has(ids)).tolist():
+            one = series[row]
+            if one.series_id in taken:
+                continue
+            why = self._refusal(one, len(self._known) + len(taken))
+            if why is None:
+                taken[one.series_id] = None
+                self._per_entity[one.entity] += 1
+            else:
+                self.refused += 1
+                refused[row] = why
+        self._known.add(np.fromiter(taken, np.uint64, len(taken)))
+        return refused
+
+    def _refusal(self, series: Series, known: int) -> str | None:
         limits = self._limits
-        if len(self._known) >= limits.series:
-            why = f"there are {len(self._known)} already (limits.series)"
+        if known >= limits.series:
+            why = f"there are {known} already (limits.series)"
         elif self._per_entity[series.entity] >= limits.series_per_entity:
             why = f"its entity has {self._per_entity[series.entity]} already (limits.series_per_entity)"
         else:
-            self._known.add(series.series_id)
-            self._per_entity[series.entity] += 1
             return None
-        self.refused += 1
         return f"cannot take new series {series.key[:100]!r} of {series.entity[:100]!r}: {why}; known ones go on"
 
 

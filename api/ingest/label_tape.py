@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from schemas.series import Series
-
 TAPE_BYTES_MAX = 24 << 20
 VALUED, ZERO = 18, 9  # bytes of a sample with a value, and of one whose value is left out because it is zero
 _FIRST_LOOK = 4096  # bytes; a series that is not as expected should not cost the comparison of all behind it
@@ -29,14 +27,13 @@ _SAMPLES = {
 class Run(NamedTuple):
     """Consecutive time series of a body that are as they were."""
 
-    series: list[Series]
     ids: np.ndarray  # uint64[n]
     ends: np.ndarray  # int64[n], positions in the body
     valued: np.ndarray  # bool[n]
 
 
 class LabelTape:
-    """Holds at most TAPE_BYTES_MAX bytes of time series, as many of mask, and 30 bytes and a reference an entry."""
+    """Holds at most TAPE_BYTES_MAX bytes of time series, as many of mask, and 17 bytes an entry."""
 
     def __init__(self) -> None:
         self._size = self._count = 0
@@ -45,7 +42,6 @@ class LabelTape:
         self._bounds = np.zeros(1024, np.int64)  # entry i lies in [bounds[i], bounds[i + 1])
         self._valued = np.zeros(1024, bool)
         self._ids = np.zeros(1024, np.uint64)
-        self._series: list[Series] = []
         self._room = TAPE_BYTES_MAX
 
     def __len__(self) -> int:
@@ -53,7 +49,6 @@ class LabelTape:
 
     def clear(self) -> None:
         self._size = self._count = 0
-        self._series = []
 
     def follow(self, octets: np.ndarray, at: int, entry: int) -> Run:
         """Return the time series of a body, from ``at`` on, that are the same as those from an entry on.
@@ -76,7 +71,6 @@ class LabelTape:
         end = entry + int(np.searchsorted(bounds, begin + done, "right"))
         self._room = min(TAPE_BYTES_MAX, self._room + int(self._bounds[end]) - begin)
         return Run(
-            self._series[entry:end],
             self._ids[entry:end].copy(),
             self._bounds[entry + 1 : end + 1] + (at - begin),
             self._valued[entry:end],
@@ -106,13 +100,12 @@ class LabelTape:
             self._octets[spans], self._mask[spans] = fixed, mask
         self._bounds[entry + 1 : entry + 1 + n] = ends
         self._valued[entry : entry + n], self._ids[entry : entry + n] = run.valued, run.ids
-        self._series += run.series
         self._size, self._count = at + size, entry + n
         return entry
 
     def _grow(self, size: int, count: int) -> None:
         if size > len(self._octets):
-            more = max(size, 2 * len(self._octets)) - len(self._octets)
+            more = max(size, min(TAPE_BYTES_MAX, 2 * len(self._octets))) - len(self._octets)
             self._octets, self._mask = (np.append(a, np.zeros(more, np.uint8)) for a in (self._octets, self._mask))
         if count + 1 > len(self._bounds):
             more = max(count + 1, 2 * len(self._bounds)) - len(self._bounds)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
+from schemas.catalogue import Catalogue
 from schemas.errors import DataError
 from schemas.series import COUNTER_SUFFIXES, Kind, Series, make_series
 
@@ -19,8 +20,34 @@ MS_MIN = -2_208_988_800_000  # the year 1900: the windows and local days of earl
 MakeSeries = Callable[[str, str, dict[str, str], Kind], Series]
 
 
+class SeriesOf(Sequence[Series]):
+    """The series of ids, made when they are asked for: each is in one of these."""
+
+    def __init__(self, ids: np.ndarray, own: Mapping[int, Series], catalogues: Sequence[Catalogue]) -> None:
+        self._ids, self._own, self._catalogues = ids, own, catalogues
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __iter__(self) -> Iterator[Series]:
+        out = [self._own.get(series_id) for series_id in self._ids.tolist()]
+        for catalogue in self._catalogues:
+            out = [a or b for a, b in zip(out, catalogue.named(self._ids), strict=True)]
+        return iter([one for one in out if one is not None])
+
+    @overload
+    def __getitem__(self, row: int) -> Series: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> SeriesOf: ...
+
+    def __getitem__(self, row: int | slice) -> Series | SeriesOf:
+        some = SeriesOf(self._ids[row] if isinstance(row, slice) else self._ids[[row]], self._own, self._catalogues)
+        return some if isinstance(row, slice) else next(iter(some))
+
+
 class Parsed(NamedTuple):
-    series: list[Series]
+    series: Sequence[Series]
     times: list[int] | np.ndarray  # epoch ms
     values: list[float] | np.ndarray  # finite
     rejected: list[dict[str, Any]]
@@ -53,7 +80,9 @@ class Door:
     def __init__(self, *, entity_labels: Sequence[str], now_ms: int, future_ms: int, fallback: str = "unknown") -> None:
         self._entity_labels, self._fallback = tuple(entity_labels), fallback
         self.now_ms, self._latest_ms = now_ms, now_ms + future_ms
-        self._blocks: list[tuple[list[Series], np.ndarray, np.ndarray, np.ndarray]] = []
+        self._blocks: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # ids, times and values
+        self._own: dict[int, Series] = {}  # of those in the blocks, what came one by one
+        self._catalogues: list[Catalogue] = []  # of the others
         self._series: list[Series] = []  # of samples that came one by one behind the blocks
         self._times: list[int] = []
         self._values: list[float] = []
@@ -67,18 +96,15 @@ class Door:
         if not self._blocks:
             return Parsed(self._series, self._times, self._values, self._rejected, self.all_timed)
         self._close_block()
-        if len(self._blocks) == 1:
-            series, ids, times, values = self._blocks[0]
-            return Parsed(series, times, values, self._rejected, self.all_timed, ids)
-        series = [one for block in self._blocks for one in block[0]]
-        ids, times, values = (np.concatenate([block[k] for block in self._blocks]) for k in (1, 2, 3))
-        return Parsed(series, times, values, self._rejected, self.all_timed, ids)
+        blocks = zip(*self._blocks, strict=True)
+        ids, times, values = (np.concatenate(column) if len(column) > 1 else column[0] for column in blocks)
+        return Parsed(SeriesOf(ids, self._own, self._catalogues), times, values, self._rejected, self.all_timed, ids)
 
     def _close_block(self) -> None:
         if self._series:
             ids = np.fromiter((one.series_id for one in self._series), np.uint64, len(self._series))
-            columns = (ids, np.array(self._times, np.int64), np.array(self._values, np.float64))
-            self._blocks.append((self._series, *columns))
+            self._blocks.append((ids, np.array(self._times, np.int64), np.array(self._values, np.float64)))
+            self._own |= {one.series_id: one for one in self._series}
             self._series, self._times, self._values = [], [], []
 
     def series(
@@ -117,17 +143,19 @@ class Door:
             self._values.append(value)
             self._seen += 1
 
-    def add_columns(self, series: list[Series], ids: np.ndarray, times_ms: np.ndarray, values: np.ndarray) -> None:
-        """Take many samples, uint64 ids of their series, int64 epoch ms and float64; as ``add``."""
+    def add_columns(self, known: Catalogue, ids: np.ndarray, times_ms: np.ndarray, values: np.ndarray) -> None:
+        """Take many samples, uint64 ids of known series, int64 epoch ms and float64; as ``add``."""
         good = np.isfinite(values)
         good &= (times_ms >= MS_MIN) & (times_ms <= self._latest_ms)
         if good.all():
             self._close_block()
-            self._blocks.append((series, ids, times_ms, values))
-            self._seen += len(series)
+            self._blocks.append((ids, times_ms, values))
+            if not any(known is one for one in self._catalogues):
+                self._catalogues.append(known)
+            self._seen += len(ids)
             return
-        for row, one in enumerate(series):
-            self.add(one, int(times_ms[row]), float(values[row]))
+        for row, series_id in enumerate(ids.tolist()):
+            self.add(known[series_id], int(times_ms[row]), float(values[row]))
 
     def refuse(self, error: str) -> None:
         """Count a sample that cannot be taken."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from api.ingest.admission import SeriesLimits
 from api.ingest.parsed import Parsed
 from log.base import Log
 from schemas.batch import encode_batch, make_batch
+from schemas.id_table import IdSet
 from schemas.series import Series, partition_of
 from schemas.topics import SAMPLES
 
@@ -22,7 +23,7 @@ class Publisher:
 
     def __init__(self, log: Log, partitions: int, limits: SeriesLimits, now_ms: Callable[[], int]) -> None:
         self._log, self._partitions, self._limits, self._now_ms = log, partitions, limits, now_ms
-        self._announced: set[int] = set()
+        self._announced = IdSet()
         self._lists: dict[bytes, list[tuple[int, np.ndarray | slice]]] = {}  # ids, all announced → how they are split
         self._listed_bytes = 0
 
@@ -34,8 +35,9 @@ class Publisher:
         ids, unknown = parsed.series_ids(), []
         parts = self._lists.get(ids.tobytes())
         if parts is None:
-            unknown = [row for row, series_id in enumerate(ids.tolist()) if series_id not in self._announced]
+            unknown = np.flatnonzero(~self._announced.has(ids)).tolist()
             if unknown:
+                parsed = parsed._replace(series=list(parsed.series))  # each is made once
                 parsed, ids, unknown = self._admitted(parsed, ids, unknown)
             parts = self._split(parsed.series)
             if not unknown and len(ids) <= _LIST_MAX:
@@ -50,7 +52,8 @@ class Publisher:
             requests = [(digest, len(columns[0]))]
             batch = make_batch(list(new.values()), *columns, requests=requests, sent_ms=self._now_ms())
             await self._log.append(SAMPLES, number, encode_batch(batch))
-            self._announced.update(new)
+            if new:
+                self._announced.add(np.fromiter(new, np.uint64, len(new)))
         return parsed
 
     def _remember(self, ids: bytes, parts: list[tuple[int, np.ndarray | slice]]) -> None:
@@ -61,7 +64,7 @@ class Publisher:
             self._listed_bytes = size
         self._lists[ids] = parts
 
-    def _split(self, series: list[Series]) -> list[tuple[int, np.ndarray | slice]]:
+    def _split(self, series: Sequence[Series]) -> list[tuple[int, np.ndarray | slice]]:
         """Return (partition, its rows) of each partition that gets any."""
         if self._partitions == 1:
             return [(0, slice(None))] if series else []
@@ -70,7 +73,8 @@ class Publisher:
 
     def _admitted(self, parsed: Parsed, ids: np.ndarray, unknown: list[int]) -> tuple[Parsed, np.ndarray, list[int]]:
         """Leave out the samples of new series that there is no room for."""
-        refused = {row: why for row in unknown if (why := self._limits.refusal(parsed.series[row])) is not None}
+        refusals = self._limits.refusals([parsed.series[row] for row in unknown])
+        refused = {unknown[at]: why for at, why in refusals.items()}
         if not refused:
             return parsed, ids, unknown
         kept = [row for row in range(len(ids)) if row not in refused]

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from api.ingest.known_labels import KnownLabels
 from api.ingest.label_tape import VALUED, ZERO, LabelTape, Run
 from api.ingest.parsed import Door, Parsed
 from schemas.errors import DataError
 from schemas.series import Series, define_series
 
-KNOWN_BYTES_MAX = 320 << 20  # of series that are remembered: a million with a hundred bytes of labels each
-_KNOWN_BYTES, _LABELS_BYTES = 200, 150  # of one, besides its label bytes; of labels that only it may have
+KNOWN_BYTES_MAX = 320 << 20  # of series that are remembered: a million of which each has labels of its own
 _STALE = 0x7FF0000000000002  # a NaN by which Prometheus says that a series ended
 _TRIES = 16  # series that are not where they were, before a request is read without the tape
 _LEARNED_MIN = 8  # series in a row
@@ -28,20 +28,22 @@ class RemoteWrite:
     """Parses requests; bounded by KNOWN_BYTES_MAX of series that it remembers, and the tape of what they were like."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Series] = {}
-        self._known_bytes = 0
+        self._labels = KnownLabels()
         self._tape = LabelTape()
-        self._entries: dict[bytes, int] = {}  # label bytes → where on the tape they are
 
     def parse(self, body: bytes, door: Door) -> Parsed:
         """Return the samples of a WriteRequest; staleness markers are understood and add none. Raises DataError."""
+        self._labels.settle()
+        if self._labels.nbytes > KNOWN_BYTES_MAX:
+            self._labels = KnownLabels()
+            self._tape.clear()
         octets, words, alone = np.frombuffer(body, np.uint8), _words(body), True
         at, expected, tries = 0, -1, _TRIES
         while at < len(body) and tries > 0:
             tries -= 1
             entry, run = self._run(body, octets, at, expected)
             if run is not None:
-                _add(run, words, door)
+                self._add(run, words, door)
                 at, expected, tries = int(run.ends[-1]), entry + len(run.ends), tries + len(run.ends) // 16
                 alone = True
             elif expected >= 0 and alone:  # one that is new, or whose value is zero now, or was
@@ -61,7 +63,7 @@ class RemoteWrite:
         starts, ends, _ = _chain(body, at, 1)
         if starts:
             size = VALUED if body[ends[0] - VALUED : ends[0] - VALUED + 2] == b"\x12\x10" else ZERO
-            entry = self._entries.get(body[starts[0] : ends[0] - size], -1)
+            entry = self._labels.entry(body[starts[0] : ends[0] - size])
             if entry not in (-1, expected) and len((run := self._tape.follow(octets, at, entry)).ends):
                 return entry, run
         return -1, None
@@ -85,54 +87,53 @@ class RemoteWrite:
         starts, ends = np.array(listed), np.array(list_ends)
         sizes = _sample_sizes(words, starts, ends)
         keys = [body[a:b] for a, b in zip(listed, (ends - sizes).tolist(), strict=True)]
-        found = [self._known.get(key) for key in keys]
-        usual = sizes > 0
-        for row, one in enumerate(found):
-            if one is None and usual[row]:
-                found[row] = one = self._defined(keys[row], door)
-                usual[row] = one is not None
+        found = self._labels.find(keys)
+        unknown = np.flatnonzero((found < 0) & (sizes > 0)).tolist()
+        if unknown:
+            for row in unknown:
+                self._define(keys[row], door)
+            self._labels.settle()
+            found[unknown] = self._labels.find([keys[row] for row in unknown])
+        usual = (found >= 0) & (sizes > 0)
         done = 0
         for row in [*np.flatnonzero(~usual).tolist(), len(found)]:
             if row > done:
-                series = [one for one in found[done:row] if one is not None]
-                ids = np.fromiter((one.series_id for one in series), np.uint64, len(series))
-                run = Run(series, ids, ends[done:row], sizes[done:row] == VALUED)
-                _add(run, words, door)
-                self._learn(octets, run, at if done == 0 else list_ends[done - 1], keys[done:row])
+                some = found[done:row]
+                run = Run(self._labels.ids(some), ends[done:row], sizes[done:row] == VALUED)
+                self._add(run, words, door)
+                self._learn(octets, run, at if done == 0 else list_ends[done - 1], some)
             if row < len(found):
                 self._series(body, listed[row], list_ends[row], door)
             done = row + 1
         return behind
 
-    def _learn(self, octets: np.ndarray, run: Run, begin: int, keys: list[bytes]) -> None:
-        if len(keys) < _LEARNED_MIN:
+    def _learn(self, octets: np.ndarray, run: Run, begin: int, rows: np.ndarray) -> None:
+        if len(rows) < _LEARNED_MIN:
             return
         entry = self._tape.learn(octets, run, begin)
         if entry is not None:
-            if entry == 0:
-                self._entries.clear()
-            self._entries.update(zip(keys, range(entry, entry + len(keys)), strict=True))
+            self._labels.set_entries(rows, entry)
 
-    def _defined(self, labels: bytes, door: Door) -> Series | None:
-        """Return the series of these bytes, None where they are not labels alone or not good ones."""
+    def _add(self, run: Run, words: np.ndarray, door: Door) -> None:
+        """Take in the samples at the ends of these series; staleness markers add none."""
+        values, times_ms = _columns(words, run.ends, run.valued)
+        live = values.view(np.uint64) != _STALE
+        if not live.all():
+            chosen = np.flatnonzero(live)
+            run, times_ms, values = run._replace(ids=run.ids[chosen]), times_ms[chosen], values[chosen]
+        door.add_columns(self._labels.series, run.ids, times_ms, values)
+
+    def _define(self, labels: bytes, door: Door) -> None:
+        """Get to know the series of these bytes, where they are labels alone and good ones."""
         try:
             pairs: Iterable[tuple[str, str]] | None = _short_labels(labels, 0, len(labels))
             if pairs is None:
                 if any(number != 1 or wire != 2 for number, wire, _, _ in _fields(labels, 0, len(labels))):
-                    return None
+                    return
                 pairs = _any_labels(labels, 0, len(labels))
-            return self._remember(labels, _define(pairs, door))
+            self._labels.add(labels, _define(pairs, door))
         except DataError:
-            return None
-
-    def _remember(self, key: bytes, series: Series) -> Series:
-        size = _KNOWN_BYTES + len(key) + (_LABELS_BYTES + len(key) if series.labels else 0)
-        self._known_bytes += size
-        if self._known_bytes > KNOWN_BYTES_MAX:
-            self._known.clear()
-            self._known_bytes = size
-        self._known[key] = series
-        return series
+            return
 
     def _series(self, body: bytes, start: int, end: int, door: Door) -> None:
         labels_end, samples, histograms = start, [], 0
@@ -145,7 +146,7 @@ class RemoteWrite:
                 histograms += 1
         key = body[start:labels_end]
         in_order = all(a >= labels_end for a, _ in samples)
-        series = self._known.get(key) if in_order else None
+        series = self._labels.get(key) if in_order else None
         if series is None:
             try:
                 series = _define(_any_labels(body, start, labels_end), door)
@@ -154,24 +155,13 @@ class RemoteWrite:
                     door.refuse(str(error))
                 return
             if in_order and not histograms:
-                self._remember(key, series)
+                self._labels.add(key, series)
         for _ in range(histograms):
             door.refuse(f"cannot take native histograms ({series.metric[:80]!r}): write classic buckets as well")
         for a, b in samples:
             value, at_ms, stale = _sample(body, a, b)
             if not stale:
                 door.add(series, at_ms, value)
-
-
-def _add(run: Run, words: np.ndarray, door: Door) -> None:
-    """Take in the samples at the ends of these series; staleness markers add none."""
-    values, times_ms = _columns(words, run.ends, run.valued)
-    live = values.view(np.uint64) != _STALE
-    if live.all():
-        door.add_columns(run.series, run.ids, times_ms, values)
-        return
-    chosen = np.flatnonzero(live)
-    door.add_columns([run.series[row] for row in chosen.tolist()], run.ids[chosen], times_ms[chosen], values[chosen])
 
 
 def _chain(body: bytes, at: int, most: int = 1 << 60) -> tuple[list[int], list[int], int]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import islice
 
 import msgspec
 
@@ -22,7 +23,7 @@ from schemas.topics import ALERTS, ROLLUPS, SAMPLES, VERDICTS
 logger = logging.getLogger("foreshock.api")
 
 LIVE_TOPICS = (SAMPLES, ROLLUPS, VERDICTS, ALERTS)
-HEARD_MANY = 2000  # definitions, before those that are stored by now are let go
+HEARD_RECORDS, HEARD_LOOKED_AT = 16, 4000  # how often definitions that are stored by now are let go, and of how many
 HEARD_BACK = 10_000  # records, where a hub begins
 # All channels together hold at most about this for subscribers that are behind; one alone at most CHANNEL_BYTES_MAX.
 KEPT_BYTES_MAX = 256 << 20
@@ -47,7 +48,7 @@ class Hub:
         """topics : name → partitions. lookup : series id → its definition. now_s : a clock that only rises."""
         self._log, self._topics, self._stored, self._now_s = log, topics, lookup, now_s
         self._heard: dict[int, Series] = {}  # definitions that went by and may not be stored yet
-        self._heard_many = HEARD_MANY
+        self._heard_records = self._heard_lately = 0
         self.at: Positions = {}
         self.history = History(log, self._lookup, now_s)
         self._channels: dict[tuple, Channel] = {}
@@ -134,17 +135,28 @@ class Hub:
 
     def _hear(self, record: Record) -> bool:
         """Note the definitions in a record of samples; return whether it could be read."""
+        self._heard_records += 1
+        if self._heard and self._heard_records >= HEARD_RECORDS:
+            self._let_go()
         if not may_define(record.value):
             return True
-        if len(self._heard) > self._heard_many:
-            self._heard = {i: s for i, s in self._heard.items() if self._stored(i) is None}
-            self._heard_many = max(HEARD_MANY, 2 * len(self._heard))
         try:
-            self._heard.update((series.series_id, series) for series in decode_batch(record.value).series)
+            series = decode_batch(record.value).series
         except (msgspec.MsgspecError, ValueError):
             self._counted["live_unreadable_records"] += 1
             return False
+        self._heard.update((one.series_id, one) for one in series)
+        self._heard_lately += len(series)
         return True
+
+    def _let_go(self) -> None:
+        """Forget definitions that are stored by now, of the oldest: twice as many are looked at as came lately."""
+        oldest = list(islice(self._heard, HEARD_LOOKED_AT + 2 * self._heard_lately))
+        for series_id in oldest:
+            one = self._heard.pop(series_id)
+            if self._stored(series_id) is None:
+                self._heard[series_id] = one  # behind the others
+        self._heard_records = self._heard_lately = 0
 
     def _add(self, message: LiveMessage) -> int:
         """Put a message into every channel that wants it, the same bytes into all that show the same metrics."""

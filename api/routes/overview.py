@@ -97,7 +97,7 @@ class OverviewRoutes:
         series = self._context.repository.series
         if self._labels_of != len(series):
             found: dict[str, dict[str, list[str]]] = {}
-            for one in list(series.values()):
+            for one in series.every():
                 labels = found.setdefault(one.entity, {})
                 for name, value in one.labels.items():
                     values = labels.get(name)

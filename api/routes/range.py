@@ -149,9 +149,7 @@ class RangeRoutes:
         return json_response(self._periods(from_ms, to_ms))
 
     async def entities(self, _: Request) -> Response:
-        counts: dict[str, int] = {}
-        for series in self._context.repository.series.values():
-            counts[series.entity] = counts.get(series.entity, 0) + 1
+        counts = self._context.repository.series.entities()
         seen = await self._context.repository.seen()
         first = {entity: (low, high) for entity, low, high in seen}
         rows = [

@@ -57,9 +57,8 @@ class PartitionWorker:
         self.counters: Counter[str] = Counter()
         self.close_seconds = 0.0  # spent on windows that closed, until they were on the log
         self._unstored = Unstored()
-        self._counter_ids: set[int] = set()
         self._entities: dict[str, int] = {}
-        self._messages = Messages(self._series)
+        self._messages = Messages(self._named)
         self._closing: Iterator[Rollup] | None = None
         self._part: Rollup | None = None  # of the windows that close, what is not kept yet
         self._checkpoint: dict[str, Any] = {}  # the last that was written
@@ -85,7 +84,6 @@ class PartitionWorker:
             self._recovered_until = (await self._log.offsets(SAMPLES, self.partition))[1] - 1
         # Another worker wrote those of its partitions, and their definitions may not come by again.
         await self._repository.refresh_series()
-        self._counter_ids = {s.series_id for s in self._repository.series.values() if s.kind == "counter"}
         self._windows = PartitionWindows(
             [spec for spec in map(parse_rollup, self._settings.rollups) if in_memory(spec)],
             self._settings.lateness_ms,
@@ -103,18 +101,29 @@ class PartitionWorker:
         return self.offset
 
     def _is_counter(self, ids: np.ndarray) -> np.ndarray:
-        return np.fromiter((i in self._counter_ids for i in ids.tolist()), bool, len(ids))
+        new = np.fromiter((one is not None and one.kind == "counter" for one in self._new(ids)), bool)
+        stored = self._repository.series.are("counter", ids)
+        return stored | new if len(new) else stored
 
     def _entity_numbers(self, ids: np.ndarray) -> np.ndarray:
         unique, at = np.unique(ids, return_inverse=True)
         numbers = np.empty(len(unique), np.int64)
-        for i, series_id in enumerate(unique.tolist()):
-            series = self._series(series_id)
+        for i, series in enumerate(self._named(unique)):
             numbers[i] = self._entities.setdefault(series.entity if series else "", len(self._entities))
         return numbers[at]
 
-    def _series(self, series_id: int) -> Series | None:
-        return self._unstored.series.get(series_id) or self._repository.series.get(series_id)
+    def _named(self, ids: np.ndarray) -> list[Series | None]:
+        """Return the series of uint64[n] ids, stored or not."""
+        new = self._new(ids)
+        stored = self._repository.series.named(ids)
+        return [a or b for a, b in zip(new, stored, strict=True)] if new else stored
+
+    def _new(self, ids: np.ndarray) -> list[Series | None]:
+        """Return those that are not stored yet; none at all where every series is. To be asked before the catalogue: a
+        series is there before it leaves here.
+        """
+        waiting = self._unstored.series
+        return [waiting.get(i) for i in ids.tolist()] if waiting else []
 
     async def process(self, records: list[Record]) -> None:
         """Take a fetch of records in. An unreadable one is put aside and counted.
@@ -186,8 +195,6 @@ class PartitionWorker:
             for series in batch.series:
                 if series.series_id not in self._repository.series:
                     self._unstored.series[series.series_id] = series
-                if series.kind == "counter":
-                    self._counter_ids.add(series.series_id)
             self.counters["samples"] += len(added.ids)
             if len(added.ids) and self._settings.keep_samples and record.offset > self._raw_until:
                 places = place(record.offset, numbers)

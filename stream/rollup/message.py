@@ -38,8 +38,9 @@ def _whole_windows(rollup: Rollup) -> list[slice]:
 class Messages:
     """Encodes rollups. Most windows have the series of the window before: their definitions are encoded once."""
 
-    def __init__(self, series: Callable[[int], Series | None]) -> None:
-        self._series = series
+    def __init__(self, named: Callable[[np.ndarray], list[Series | None]]) -> None:
+        """named : uint64[n] ids → their series, None for one that is not known."""
+        self._known = named
         self._encoded: dict[bytes, msgspec.Raw] = {}
         self._size = 0
 
@@ -84,4 +85,5 @@ class Messages:
         return names
 
     def _named(self, ids: np.ndarray) -> list[Series]:
-        return [self._series(i) or Series(i, "", f"series-{i}", {}) for i in ids.tolist()]
+        pairs = zip(ids.tolist(), self._known(ids), strict=True)
+        return [one or Series(i, "", f"series-{i}", {}) for i, one in pairs]

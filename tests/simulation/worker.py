@@ -18,6 +18,7 @@ import numpy as np
 
 from log.base import Record
 from schemas.batch import CLOSE_ALL, SampleBatch, encode_batch, make_batch
+from schemas.catalogue import Catalogue
 from schemas.errors import SinkError, SourceError
 from schemas.series import Series
 from schemas.topics import SAMPLES
@@ -94,7 +95,7 @@ class MemoryRepository:
     """What PartitionWorker asks of store.repository.Repository."""
 
     def __init__(self, faults: Faults) -> None:
-        self.series: dict[int, Series] = {}
+        self.series = Catalogue()
         self.table, self._faults = Table(), faults
 
     async def write(
@@ -108,7 +109,7 @@ class MemoryRepository:
         if old is None or old["version"] <= checkpoint["version"]:
             self.table.checkpoint = dict(checkpoint)
         await self._faults.at(SinkError)
-        self.series |= {one.series_id: one for one in series}
+        self.series.add(series)
 
     async def refresh_series(self) -> None:
         """All series are written here."""

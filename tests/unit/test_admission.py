@@ -10,6 +10,7 @@ from api.ingest.admission import Admission, Limits
 from api.ingest.parsed import Parsed
 from api.ingest.publisher import Publisher
 from schemas.batch import columns, decode_batch
+from schemas.catalogue import Catalogue
 from schemas.series import make_series, partition_of
 
 
@@ -32,7 +33,9 @@ def parsed(*names):
 @pytest.mark.parametrize("partitions", [1, 3])
 async def test_new_series_over_a_limit_are_refused_by_name_and_known_ones_go_on(partitions):
     log, admission = Memory(), Admission(Limits(series=4, series_per_entity=2), lambda: 0)
-    admission.series.know([make_series("old", "a")])
+    stored = Catalogue()
+    stored.add([make_series("old", "a")])
+    admission.series.know(stored)
     publisher = Publisher(log, partitions, admission.series, lambda: 0)
     taken = await publisher.publish(parsed(("e", "a"), ("e", "b"), ("e", "c"), ("old", "a"), ("e", "a")), 5)
     assert [(s.entity, s.key) for s in taken.series] == [("e", "a"), ("e", "b"), ("old", "a"), ("e", "a")]

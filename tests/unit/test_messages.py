@@ -40,7 +40,7 @@ def rows_of(messages):
 
 def check(rollup, series):
     known = {one.series_id: one for one in series}
-    messages = Messages(known.get).of(rollup)
+    messages = Messages(lambda ids: [known.get(i) for i in ids.tolist()]).of(rollup)
     rows, entities = rows_of(messages)
     assert sorted(rows) == sorted(zip(rollup.start_ms.tolist(), rollup.ids.tolist(), rollup.sum.tolist(), strict=True))
     return messages, entities

@@ -108,7 +108,7 @@ def test_bounds_move_only_where_no_window_begins():
 def test_only_the_star_means_more_than_itself():
     repository = Repository(None)
     names = ["cpu", "cpu?", "cpux", "cpu[0]", "cpu0", "CPU", "a.b", "axb", "cpu\nx"]
-    repository._know([make_series("host", name) for name in names])
+    repository.series.add([make_series("host", name) for name in names])
 
     def found(*patterns):
         return sorted(s.metric for s in repository.select_series([], list(patterns)))
@@ -122,7 +122,7 @@ def test_only_the_star_means_more_than_itself():
 
 def test_a_pattern_cannot_make_it_search_for_ever():
     repository = Repository(None)
-    repository._know([make_series("a" * 2000, "m")])
+    repository.series.add([make_series("a" * 2000, "m")])
     began = time.process_time()
     assert repository.select_series(["*a" * 100 + "*b"], []) == []
     assert time.process_time() - began < 2

@@ -140,7 +140,7 @@ async def test_failing_slow_and_killed_at_any_moment_the_table_is_the_same(parts
 async def test_a_partition_that_another_process_had_is_taken_over_with_its_series(parts):
     log, first = parts
     second = Repository(first.store)
-    second._know(await second._run(second._load_series))  # it was up before the series were known
+    await second._run(second._load_series)  # it was up before the series were known
     series = make_series("e", "requests_total", kind="counter")
 
     async def write(at_s, value, *, new):

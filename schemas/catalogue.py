@@ -1,0 +1,172 @@
+"""What series are called, by id: numbers in columns, and each name once. A million take some 40 bytes each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from threading import RLock
+from typing import get_args
+
+import msgspec
+import numpy as np
+
+from schemas.id_table import IdTable
+from schemas.series import Kind, Series
+
+_KINDS: tuple[Kind, ...] = get_args(Kind)
+_NAME_BYTES = 150  # of a name or a set of labels, besides its characters
+_ROW_BYTES = 45
+_AT_ONCE = 2000  # series; between those others have their turn
+_encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(dict[str, str])
+
+
+class Catalogue(Mapping[int, Series]):
+    """Definitions of series by id; one that is known is not changed. For any threads.
+
+    A series is made anew whenever it is asked for, so ask for many at once (``named``).
+    """
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._table = IdTable(load_max=0.5)
+        self._names: list[str] = []  # of entities and metrics
+        self._number: dict[str, int] = {}
+        self._labels: list[bytes] = []  # each set that occurs, encoded
+        self._labels_number: dict[bytes, int] = {}
+        self._entity, self._metric, self._labelled = (np.zeros(1024, np.int32) for _ in range(3))  # by row
+        self._kind = np.zeros(1024, np.uint8)
+        self._name_bytes = 0
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory it takes."""
+        return self._name_bytes + _ROW_BYTES * len(self)
+
+    def add(self, series: Iterable[Series]) -> None:
+        """Take in series, some of them known perhaps."""
+        given = iter(series)
+        while some := list(islice(given, _AT_ONCE)):
+            self._add(some)
+
+    def _add(self, series: list[Series]) -> None:
+        with self._lock:
+            unique = dict[int, Series]()
+            for one in series:
+                if self._table.find_one(one.series_id) < 0:
+                    unique.setdefault(one.series_id, one)
+            if not unique:
+                return
+            new, begin = list(unique.values()), len(self._table)
+            end = begin + len(new)
+            for name in ("_entity", "_metric", "_labelled", "_kind"):
+                setattr(self, name, _grown(getattr(self, name), end))
+            self._entity[begin:end] = [self._number_of(one.entity) for one in new]
+            self._metric[begin:end] = [self._number_of(one.metric) for one in new]
+            self._labelled[begin:end] = [self._labels_number_of(one.labels) for one in new]
+            self._kind[begin:end] = [_KINDS.index(one.kind) for one in new]
+            self._table.put(np.fromiter(unique, np.uint64, len(new)), np.arange(begin, end))
+
+    def _number_of(self, name: str) -> int:
+        number = self._number.setdefault(name, len(self._names))
+        if number == len(self._names):
+            self._names.append(name)
+            self._name_bytes += len(name) + _NAME_BYTES
+        return number
+
+    def _labels_number_of(self, labels: dict[str, str]) -> int:
+        encoded = _encoder.encode(dict(sorted(labels.items())))
+        number = self._labels_number.setdefault(encoded, len(self._labels))
+        if number == len(self._labels):
+            self._labels.append(encoded)
+            self._name_bytes += len(encoded) + _NAME_BYTES
+        return number
+
+    # -- a mapping
+
+    def __getitem__(self, series_id: int) -> Series:
+        with self._lock:
+            if (row := self._table.find_one(series_id)) < 0:
+                raise KeyError(series_id)
+            entity, metric = self._names[self._entity[row]], self._names[self._metric[row]]
+            labels = _decoder.decode(self._labels[self._labelled[row]])
+            return Series(series_id, entity, metric, labels, _KINDS[self._kind[row]])
+
+    def __contains__(self, series_id: object) -> bool:
+        with self._lock:
+            return isinstance(series_id, int | np.integer) and self._table.find_one(int(series_id)) >= 0
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.ids.tolist())
+
+    def every(self) -> Iterator[Series]:
+        """Yield each series, made many at a time."""
+        ids = self.ids
+        for at in range(0, len(ids), _AT_ONCE):
+            yield from (one for one in self.named(ids[at : at + _AT_ONCE]) if one is not None)
+
+    # -- many at a time
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Return uint64[n], every id, in the order they came."""
+        with self._lock:
+            return self._table.ids[: len(self._table)]
+
+    def has(self, ids: np.ndarray) -> np.ndarray:
+        """Return bool[n], whether each of uint64[n] ids is known."""
+        with self._lock:
+            return self._table.find(ids) >= 0
+
+    def are(self, kind: Kind, ids: np.ndarray) -> np.ndarray:
+        """Return bool[n], whether each of uint64[n] ids is known and of a kind."""
+        with self._lock:
+            rows = self._table.find(ids)
+            return (rows >= 0) & (self._kind[rows] == _KINDS.index(kind))
+
+    def named(self, ids: np.ndarray) -> list[Series | None]:
+        """Return the series of each of uint64[n] ids, None where it is not known."""
+        with self._lock:
+            rows = self._table.find(ids)
+            known = np.flatnonzero(rows >= 0)
+            made = self._made(ids[known].tolist(), rows[known])
+        if len(made) == len(ids):
+            return list[Series | None](made)
+        out: list[Series | None] = [None] * len(ids)
+        for at, one in zip(known.tolist(), made, strict=True):
+            out[at] = one
+        return out
+
+    def _made(self, ids: list[int], rows: np.ndarray) -> list[Series]:
+        labelled = self._labelled[rows].tolist()
+        labels = {number: _decoder.decode(self._labels[number]) for number in set(labelled)}
+        names, columns = self._names, (self._entity[rows].tolist(), self._metric[rows].tolist())
+        kinds = self._kind[rows].tolist()
+        return [
+            Series(series_id, names[entity], names[metric], labels[number], _KINDS[kind])
+            for series_id, entity, metric, number, kind in zip(ids, *columns, labelled, kinds, strict=True)
+        ]
+
+    def entities(self) -> dict[str, int]:
+        """Return how many series each entity has."""
+        with self._lock:
+            counts = np.bincount(self._entity[: len(self._table)])
+            return {self._names[number]: int(counts[number]) for number in np.flatnonzero(counts).tolist()}
+
+    def of_entities(self, entities: Sequence[str]) -> list[Series]:
+        """Return the series of some entities, in the order they came."""
+        with self._lock:
+            numbers = [self._number[entity] for entity in entities if entity in self._number]
+            wanted = np.zeros(len(self._names), bool)
+            wanted[numbers] = True
+            rows = np.flatnonzero(wanted[self._entity[: len(self._table)]])
+            return self._made(self._table.ids[rows].tolist(), rows)
+
+
+def _grown(column: np.ndarray, size: int) -> np.ndarray:
+    """Return the column with at least so many rows."""
+    if size <= len(column):
+        return column
+    return np.append(column, np.zeros(max(size, len(column) * 5 // 4) - len(column), column.dtype))

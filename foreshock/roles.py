@@ -303,7 +303,7 @@ class Process:
     async def _start_api(
         self, stack: contextlib.AsyncExitStack, log: Log, repository: Repository, listener: socket.socket
     ) -> str:
-        hub = Hub(log, {t: self._topics[t] for t in LIVE_TOPICS}, repository.series.get, time.monotonic)
+        hub = Hub(log, {t: self._topics[t] for t in LIVE_TOPICS}, repository.series, time.monotonic)
         checkpoints = {n: await repository.checkpoint(SAMPLES, n) for n in range(self._partitions)}
         await repository.refresh_series()  # after those, so that what they cover is known
         await hub.open({n: one["version"] for n, one in checkpoints.items() if one is not None})

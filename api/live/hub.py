@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -17,13 +16,15 @@ from api.live.history import History
 from api.live.message import Filter, LiveMessage, kind_of
 from log.base import Log, Record
 from schemas.batch import decode_batch, may_define
+from schemas.catalogue import Catalogue
 from schemas.series import Series
 from schemas.topics import ALERTS, ROLLUPS, SAMPLES, VERDICTS
 
 logger = logging.getLogger("foreshock.api")
 
 LIVE_TOPICS = (SAMPLES, ROLLUPS, VERDICTS, ALERTS)
-HEARD_RECORDS, HEARD_LOOKED_AT = 16, 4000  # how often definitions that are stored by now are let go, and of how many
+HEARD_RECORDS = 16  # after so many, definitions are looked at that may be stored by now
+HEARD_TOGETHER, HEARD_LOOKED_AT, HEARD_LEFT = 20_000, 4, 1000
 HEARD_BACK = 10_000  # records, where a hub begins
 # All channels together hold at most about this for subscribers that are behind; one alone at most CHANNEL_BYTES_MAX.
 KEPT_BYTES_MAX = 256 << 20
@@ -42,13 +43,13 @@ class Hub:
         self,
         log: Log,
         topics: dict[str, int],
-        lookup: Callable[[int], Series | None],
+        stored: Catalogue,
         now_s: Callable[[], float],
     ) -> None:
-        """topics : name → partitions. lookup : series id → its definition. now_s : a clock that only rises."""
-        self._log, self._topics, self._stored, self._now_s = log, topics, lookup, now_s
-        self._heard: dict[int, Series] = {}  # definitions that went by and may not be stored yet
-        self._heard_records = self._heard_lately = 0
+        """topics : name → partitions. stored : definitions. now_s : a clock that only rises."""
+        self._log, self._topics, self._stored, self._now_s = log, topics, stored, now_s
+        self._heard: list[Catalogue] = []  # definitions that went by and may not be stored yet, by age
+        self._heard_records = 0
         self.at: Positions = {}
         self.history = History(log, self._lookup, now_s)
         self._channels: dict[tuple, Channel] = {}
@@ -60,7 +61,7 @@ class Hub:
         self._counted = Counter(live_undefined_samples=0)
 
     def _lookup(self, series_id: int) -> Series | None:
-        series = self._stored(series_id) or self._heard.get(series_id)
+        series = next((known[series_id] for known in (self._stored, *self._heard) if series_id in known), None)
         if series is None:
             self._counted["live_undefined_samples"] += 1
         return series
@@ -145,18 +146,23 @@ class Hub:
         except (msgspec.MsgspecError, ValueError):
             self._counted["live_unreadable_records"] += 1
             return False
-        self._heard.update((one.series_id, one) for one in series)
-        self._heard_lately += len(series)
+        self._remember(series)
         return True
 
+    def _remember(self, series: Iterable[Series]) -> None:
+        if not self._heard or len(self._heard[-1]) >= HEARD_TOGETHER:
+            self._heard.append(Catalogue())
+        self._heard[-1].add(series)
+
     def _let_go(self) -> None:
-        """Forget definitions that are stored by now, of the oldest: twice as many are looked at as came lately."""
-        oldest = list(islice(self._heard, HEARD_LOOKED_AT + 2 * self._heard_lately))
-        for series_id in oldest:
-            one = self._heard.pop(series_id)
-            if self._stored(series_id) is None:
-                self._heard[series_id] = one  # behind the others
-        self._heard_records = self._heard_lately = 0
+        """Forget definitions that are stored by now, of the oldest: those that came together once nearly all are."""
+        self._heard_records = 0
+        for together in self._heard[:HEARD_LOOKED_AT]:
+            left = together.ids[~self._stored.has(together.ids)]
+            if len(left) <= HEARD_LEFT:
+                self._heard = [one for one in self._heard if one is not together]
+                if len(left):
+                    self._remember(one for one in together.named(left) if one is not None)
 
     def _add(self, message: LiveMessage) -> int:
         """Put a message into every channel that wants it, the same bytes into all that show the same metrics."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
+
+from schemas.catalogue import Catalogue
 from schemas.rollup import Rollup
 from schemas.series import Series
 from store.raw import RawSamples
@@ -16,7 +20,7 @@ class Taken(NamedTuple):
 
     rollups: list[Rollup]
     raw: list[RawSamples]  # the write takes off what it has written
-    series: list[Series]
+    series: list[Catalogue]
     requests: list[tuple[int, int]]
     touched: Touched
     bytes: int
@@ -25,20 +29,20 @@ class Taken(NamedTuple):
 class Unstored:
     """Rollups, raw samples and what goes with them. What is taken counts, and is known, until it is ``stored``.
 
-    rollups, raw : to be written, in order. series : definitions by id. requests : (log offset, digest) of each.
+    rollups, raw : to be written, in order. requests : (log offset, digest) of each.
     touched : longer windows of the rollups that were corrected, not told yet. bytes : of rollups and raw samples.
     """
 
     def __init__(self) -> None:
         self.rollups: list[Rollup] = []
         self.raw: list[RawSamples] = []
-        self.series: dict[int, Series] = {}
+        self._series, self._taken_series = Catalogue(), list[Catalogue]()
         self.requests: list[tuple[int, int]] = []
         self.touched: Touched = set()
         self.bytes = 0
 
     def __bool__(self) -> bool:
-        return bool(self.rollups or self.raw or self.series or self.touched)
+        return bool(self.rollups or self.raw or self._series or self._taken_series or self.touched)
 
     @property
     def rollup_bytes(self) -> int:
@@ -52,15 +56,33 @@ class Unstored:
         self.raw.append(raw)
         self.bytes += raw.nbytes
 
+    def define(self, series: Iterable[Series]) -> None:
+        self._series.add(series)
+
+    def named(self, ids: np.ndarray) -> list[Series | None]:
+        """Return the series of uint64[n] ids, None where it is not one of these; an empty list where there are none."""
+        out: list[Series | None] = []
+        for catalogue in (*self._taken_series, self._series):
+            if catalogue:
+                named = catalogue.named(ids)
+                out = [a or b for a, b in zip(out, named, strict=True)] if out else named
+        return out
+
+    def _take_series(self) -> list[Catalogue]:
+        if self._series:
+            self._taken_series.append(self._series)
+            self._series = Catalogue()
+        return list(self._taken_series)
+
     def take(self) -> Taken:
         """Return all of it."""
-        taken = Taken(self.rollups, self.raw, list(self.series.values()), self.requests, self.touched, self.bytes)
+        taken = Taken(self.rollups, self.raw, self._take_series(), self.requests, self.touched, self.bytes)
         self.rollups, self.raw, self.requests, self.touched = [], [], [], set()
         return taken
 
     def take_rollups(self) -> Taken:
         """Return the rollups and the definitions, which may be stored before the rest."""
-        taken = Taken(self.rollups, [], list(self.series.values()), [], set(), self.rollup_bytes)
+        taken = Taken(self.rollups, [], self._take_series(), [], set(), self.rollup_bytes)
         self.rollups = []
         return taken
 
@@ -78,5 +100,4 @@ class Unstored:
 
     def stored(self, taken: Taken) -> None:
         self.bytes -= taken.bytes
-        for series in taken.series:
-            self.series.pop(series.series_id, None)
+        self._taken_series = [one for one in self._taken_series if not any(one is other for other in taken.series)]

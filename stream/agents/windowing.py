@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -101,7 +102,7 @@ class PartitionWorker:
         return self.offset
 
     def _is_counter(self, ids: np.ndarray) -> np.ndarray:
-        new = np.fromiter((one is not None and one.kind == "counter" for one in self._new(ids)), bool)
+        new = np.fromiter((one is not None and one.kind == "counter" for one in self._unstored.named(ids)), bool)
         stored = self._repository.series.are("counter", ids)
         return stored | new if len(new) else stored
 
@@ -114,16 +115,9 @@ class PartitionWorker:
 
     def _named(self, ids: np.ndarray) -> list[Series | None]:
         """Return the series of uint64[n] ids, stored or not."""
-        new = self._new(ids)
+        new = self._unstored.named(ids)  # first: a series is in the store's catalogue before it leaves here
         stored = self._repository.series.named(ids)
         return [a or b for a, b in zip(new, stored, strict=True)] if new else stored
-
-    def _new(self, ids: np.ndarray) -> list[Series | None]:
-        """Return those that are not stored yet; none at all where every series is. To be asked before the catalogue: a
-        series is there before it leaves here.
-        """
-        waiting = self._unstored.series
-        return [waiting.get(i) for i in ids.tolist()] if waiting else []
 
     async def process(self, records: list[Record]) -> None:
         """Take a fetch of records in. An unreadable one is put aside and counted.
@@ -192,9 +186,9 @@ class PartitionWorker:
                 self.counters["unreadable_records"] += 1
                 unreadable.append({"topic": record.topic, "offset": record.offset, "error": str(error)})
                 continue
-            for series in batch.series:
-                if series.series_id not in self._repository.series:
-                    self._unstored.series[series.series_id] = series
+            if batch.series:
+                stored = self._repository.series
+                self._unstored.define(one for one in batch.series if one.series_id not in stored)
             self.counters["samples"] += len(added.ids)
             if len(added.ids) and self._settings.keep_samples and record.offset > self._raw_until:
                 places = place(record.offset, numbers)
@@ -339,10 +333,10 @@ class PartitionWorker:
         def rows() -> Columns:
             return touched_columns(sorted(longer), self.partition, self._now_ms())
 
-        for at in range(0, len(series) - SERIES_AT_ONCE, SERIES_AT_ONCE):
-            await self._repository.write([], series[at : at + SERIES_AT_ONCE], [], self._checkpoint)
-        unwritten = series[(len(series) - 1) // SERIES_AT_ONCE * SERIES_AT_ONCE :] if series else []
-        await self._repository.write(rollups, unwritten, raw, checkpoint, rows if longer else None, requests)
+        every = chain.from_iterable(catalogue.every() for catalogue in series)
+        while len(some := list(islice(every, SERIES_AT_ONCE))) == SERIES_AT_ONCE:
+            await self._repository.write([], some, [], self._checkpoint)
+        await self._repository.write(rollups, some, raw, checkpoint, rows if longer else None, requests)
 
     def _take(self) -> tuple[Taken | None, dict[str, Any]]:
         """Return what is to be written now, None for nothing, with the checkpoint that holds once it is."""

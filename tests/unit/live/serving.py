@@ -16,6 +16,7 @@ from api.live.hub import LIVE_TOPICS, Hub
 from api.live.socket import LiveSocket
 from log.embedded import EmbeddedLog
 from schemas.batch import encode_batch, make_batch
+from schemas.catalogue import Catalogue
 from schemas.series import make_series
 from schemas.topics import SAMPLES
 
@@ -33,14 +34,14 @@ class Serving:
 
     def __init__(self, folder, subscribers_max=1000, check_s=5.0, partitions=1, stored=None, stored_until=None):
         self.log, self._check_s, self._subscribers_max = EmbeddedLog(str(folder)), check_s, subscribers_max
-        self._stored = {} if stored is None else stored
+        self._stored = Catalogue() if stored is None else stored
         self._stored_until = {} if stored_until is None else stored_until
         self._topics, self.value = dict.fromkeys(LIVE_TOPICS, partitions), 0
 
     async def __aenter__(self):
         self.log.open()
         await self.log.create_topics(self._topics)
-        self.hub = Hub(self.log, self._topics, self._stored.get, time.monotonic)
+        self.hub = Hub(self.log, self._topics, self._stored, time.monotonic)
         await self.hub.open(self._stored_until)
         self.live = LiveSocket(self.hub, self._subscribers_max)
         listener = socket.create_server(("127.0.0.1", 0))

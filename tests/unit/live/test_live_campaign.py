@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from schemas.batch import encode_batch, make_batch
+from schemas.catalogue import Catalogue
 from schemas.errors import SourceError
 from schemas.series import make_series
 from schemas.topics import SAMPLES, VERDICTS
@@ -35,11 +36,11 @@ class Site:
 
     def __init__(self, rng):
         self.rng, self.number, self.written = rng, 0, []
-        self.announced, self.stored, self.stored_until = {}, {}, {}
+        self.announced, self.stored, self.stored_until = {}, Catalogue(), {}
 
     def store(self, log):
         """Definitions that are on the log are in the store from now on."""
-        self.stored |= self.announced
+        self.stored.add(self.announced.values())
         self.stored_until |= {partition: log.offsets_now(SAMPLES, partition)[1] - 1 for partition in range(PARTITIONS)}
 
     def write(self, log):

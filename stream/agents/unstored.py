@@ -12,6 +12,8 @@ from schemas.rollup import Rollup
 from schemas.series import Series
 from store.raw import RawSamples
 
+SERIES_FEW = 10_000
+
 Touched = set[tuple[str, int, int]]
 
 
@@ -97,6 +99,11 @@ class Unstored:
         self.raw = taken.raw
         self.requests = taken.requests + self.requests
         self.touched |= taken.touched
+        # The few of a moment join those that come now: while the store is away there are few lists, not one a second.
+        for one in self._taken_series:
+            if len(one) < SERIES_FEW:
+                self._series.add(one.every())
+        self._taken_series = [one for one in self._taken_series if len(one) >= SERIES_FEW]
 
     def stored(self, taken: Taken) -> None:
         self.bytes -= taken.bytes

@@ -15,9 +15,8 @@ import msgspec
 
 from api.live.cursor import Positions, encode_cursor
 from api.live.frames import text_frame
-from api.live.message import Filter, LiveMessage, kind_of, messages_of
+from api.live.message import Filter, LiveMessage, Named, kind_of, messages_of
 from log.base import Log, Record
-from schemas.series import Series
 
 PIECE_BYTES = 64 << 10
 PIECES_BYTES_MAX = 64 << 20
@@ -47,9 +46,9 @@ class _Kept:
 class History:
     """``piece`` by piece from any cursor; what went by lately is remembered."""
 
-    def __init__(self, log: Log, lookup: Callable[[int], Series | None], now_s: Callable[[], float]) -> None:
-        """lookup : series id → its definition, None for one never heard of."""
-        self._log, self._lookup, self._now_s = log, lookup, now_s
+    def __init__(self, log: Log, named: Named, now_s: Callable[[], float]) -> None:
+        """named : ids → series."""
+        self._log, self._named, self._now_s = log, named, now_s
         self._held: dict[tuple[str, int], tuple[int, int]] = {}
         self._held_at_s = float("-inf")
         self._records: OrderedDict[tuple[str, int, int], _Kept] = OrderedDict()
@@ -75,7 +74,7 @@ class History:
         if kept is not None and kept.messages is not None:
             return kept.messages
         try:
-            messages = messages_of(record, self._lookup)
+            messages = messages_of(record, self._named)
         except (msgspec.MsgspecError, ValueError):
             self.unreadable += 1
             messages = []

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
+import numpy as np
 
 from api.live.channel import Channel, Entry, Member
 from api.live.cursor import Positions, encode_cursor
@@ -51,7 +52,7 @@ class Hub:
         self._heard: list[Catalogue] = []  # definitions that went by and may not be stored yet, by age
         self._heard_records = 0
         self.at: Positions = {}
-        self.history = History(log, self._lookup, now_s)
+        self.history = History(log, self._known, now_s)
         self._channels: dict[tuple, Channel] = {}
         # A page shows one entity: thousands of such channels are found by its name, the others are asked.
         self._named: dict[str, dict[Channel, None]] = {}
@@ -60,11 +61,14 @@ class Hub:
         self._writes = 0  # since others had their turn
         self._counted = Counter(live_undefined_samples=0)
 
-    def _lookup(self, series_id: int) -> Series | None:
-        series = next((known[series_id] for known in (self._stored, *self._heard) if series_id in known), None)
-        if series is None:
-            self._counted["live_undefined_samples"] += 1
-        return series
+    def _known(self, ids: np.ndarray) -> list[Series | None]:
+        """Return the series of uint64[n] ids; one that nobody defined is None and counted."""
+        named = self._stored.named(ids)
+        if None in named:
+            for heard in self._heard:
+                named = [a or b for a, b in zip(named, heard.named(ids), strict=True)]
+            self._counted["live_undefined_samples"] += named.count(None)
+        return named
 
     async def open(self, stored_until: Mapping[int, int]) -> None:
         """Begin at the end of the log, with the definitions of series that are on it and not stored.

@@ -142,10 +142,13 @@ def kind_of(record: Record) -> tuple[str, str]:
     return _TYPE_OF[record.topic], _peek.decode(record.value).rollup if record.topic == ROLLUPS else ""
 
 
-def messages_of(record: Record, lookup: Callable[[int], Series | None]) -> list[LiveMessage]:
+Named = Callable[[np.ndarray], list[Series | None]]  # of uint64[n] ids, None for one that is not known
+
+
+def messages_of(record: Record, named: Named) -> list[LiveMessage]:
     """Return what a record says, by rising row; raises msgspec.MsgspecError or ValueError on one that is not ours."""
     if record.topic == SAMPLES:
-        return list(_samples(record, lookup))
+        return list(_samples(record, named))
     if record.topic == ROLLUPS:
         return list(_rollups(record))
     if record.topic == VERDICTS:
@@ -157,14 +160,17 @@ def messages_of(record: Record, lookup: Callable[[int], Series | None]) -> list[
     return [LiveMessage("alert", alert.get("entity", ""), "", 0, alert, None)]
 
 
-def _samples(record: Record, lookup: Callable[[int], Series | None]) -> Iterator[LiveMessage]:
+def _samples(record: Record, named: Named) -> Iterator[LiveMessage]:
     batch = decode_batch(record.value)
     got = columns(batch)
     own = {series.series_id: series for series in batch.series}
+    ids = got.ids.tolist()
+    others = np.array([i for i in ids if i not in own], np.uint64) if own else got.ids
+    known = iter(named(others))
     by_entity: dict[str, tuple[int, list[tuple[str, Any]]]] = {}
-    listed = zip(got.ids.tolist(), got.times.tolist(), got.values.tolist(), strict=True)
+    listed = zip(ids, got.times.tolist(), got.values.tolist(), strict=True)
     for row, (series_id, at_ms, value) in enumerate(listed):
-        series = own.get(series_id) or lookup(series_id)
+        series = own.get(series_id) or next(known)
         if series is not None:
             by_entity.setdefault(series.entity, (row, []))[1].append((series.key, (at_ms, value)))
     for entity, (row, points) in by_entity.items():

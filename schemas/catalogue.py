@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from threading import RLock
-from typing import get_args
+from typing import Generic, TypeVar, get_args
 
 import msgspec
 import numpy as np
 
+from schemas.columns import grown
 from schemas.id_table import IdTable
 from schemas.series import Kind, Series
+
+T = TypeVar("T", str, bytes)
 
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 _NAME_BYTES = 150  # of a name or a set of labels, besides its characters
 _ROW_BYTES = 45
 _AT_ONCE = 2000  # series; between those others have their turn
 _encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(dict[str, str])
+
+
+Named = Callable[[np.ndarray], list[Series | None]]  # of uint64[n] ids, None for one that is not known
 
 
 class Catalogue(Mapping[int, Series]):
@@ -29,18 +35,15 @@ class Catalogue(Mapping[int, Series]):
     def __init__(self) -> None:
         self._lock = RLock()
         self._table = IdTable(load_max=0.5)
-        self._names: list[str] = []  # of entities and metrics
-        self._number: dict[str, int] = {}
-        self._labels: list[bytes] = []  # each set that occurs, encoded
-        self._labels_number: dict[bytes, int] = {}
+        self._names = _Numbered[str]()  # of entities and metrics
+        self._labels = _Numbered[bytes]()  # each set that occurs, encoded
         self._entity, self._metric, self._labelled = (np.zeros(1024, np.int32) for _ in range(3))  # by row
         self._kind = np.zeros(1024, np.uint8)
-        self._name_bytes = 0
 
     @property
     def nbytes(self) -> int:
         """About how much memory it takes."""
-        return self._name_bytes + _ROW_BYTES * len(self)
+        return self._names.nbytes + self._labels.nbytes + _ROW_BYTES * len(self)
 
     def add(self, series: Iterable[Series]) -> None:
         """Take in series, some of them known perhaps."""
@@ -59,27 +62,13 @@ class Catalogue(Mapping[int, Series]):
             new, begin = list(unique.values()), len(self._table)
             end = begin + len(new)
             for name in ("_entity", "_metric", "_labelled", "_kind"):
-                setattr(self, name, _grown(getattr(self, name), end))
-            self._entity[begin:end] = [self._number_of(one.entity) for one in new]
-            self._metric[begin:end] = [self._number_of(one.metric) for one in new]
-            self._labelled[begin:end] = [self._labels_number_of(one.labels) for one in new]
+                setattr(self, name, grown(getattr(self, name), end, 0))
+            self._entity[begin:end] = [self._names.number(one.entity) for one in new]
+            self._metric[begin:end] = [self._names.number(one.metric) for one in new]
+            encoded = (_encoder.encode(dict(sorted(one.labels.items()))) for one in new)
+            self._labelled[begin:end] = [self._labels.number(labels) for labels in encoded]
             self._kind[begin:end] = [_KINDS.index(one.kind) for one in new]
             self._table.put(np.fromiter(unique, np.uint64, len(new)), np.arange(begin, end))
-
-    def _number_of(self, name: str) -> int:
-        number = self._number.setdefault(name, len(self._names))
-        if number == len(self._names):
-            self._names.append(name)
-            self._name_bytes += len(name) + _NAME_BYTES
-        return number
-
-    def _labels_number_of(self, labels: dict[str, str]) -> int:
-        encoded = _encoder.encode(dict(sorted(labels.items())))
-        number = self._labels_number.setdefault(encoded, len(self._labels))
-        if number == len(self._labels):
-            self._labels.append(encoded)
-            self._name_bytes += len(encoded) + _NAME_BYTES
-        return number
 
     # -- a mapping
 
@@ -87,8 +76,8 @@ class Catalogue(Mapping[int, Series]):
         with self._lock:
             if (row := self._table.find_one(series_id)) < 0:
                 raise KeyError(series_id)
-            entity, metric = self._names[self._entity[row]], self._names[self._metric[row]]
-            labels = _decoder.decode(self._labels[self._labelled[row]])
+            entity, metric = self._names.every[self._entity[row]], self._names.every[self._metric[row]]
+            labels = _decoder.decode(self._labels.every[self._labelled[row]])
             return Series(series_id, entity, metric, labels, _KINDS[self._kind[row]])
 
     def __contains__(self, series_id: object) -> bool:
@@ -141,8 +130,8 @@ class Catalogue(Mapping[int, Series]):
 
     def _made(self, ids: list[int], rows: np.ndarray) -> list[Series]:
         labelled = self._labelled[rows].tolist()
-        labels = {number: _decoder.decode(self._labels[number]) for number in set(labelled)}
-        names, columns = self._names, (self._entity[rows].tolist(), self._metric[rows].tolist())
+        labels = {number: _decoder.decode(self._labels.every[number]) for number in set(labelled)}
+        names, columns = self._names.every, (self._entity[rows].tolist(), self._metric[rows].tolist())
         kinds = self._kind[rows].tolist()
         return [
             Series(series_id, names[entity], names[metric], labels[number], _KINDS[kind])
@@ -153,20 +142,48 @@ class Catalogue(Mapping[int, Series]):
         """Return how many series each entity has."""
         with self._lock:
             counts = np.bincount(self._entity[: len(self._table)])
-            return {self._names[number]: int(counts[number]) for number in np.flatnonzero(counts).tolist()}
+            return {self._names.every[number]: int(counts[number]) for number in np.flatnonzero(counts).tolist()}
 
     def of_entities(self, entities: Sequence[str]) -> list[Series]:
         """Return the series of some entities, in the order they came."""
         with self._lock:
-            numbers = [self._number[entity] for entity in entities if entity in self._number]
+            numbers = [number for entity in entities if (number := self._names.get(entity)) is not None]
             wanted = np.zeros(len(self._names), bool)
             wanted[numbers] = True
             rows = np.flatnonzero(wanted[self._entity[: len(self._table)]])
             return self._made(self._table.ids[rows].tolist(), rows)
 
 
-def _grown(column: np.ndarray, size: int) -> np.ndarray:
-    """Return the column with at least so many rows."""
-    if size <= len(column):
-        return column
-    return np.append(column, np.zeros(max(size, len(column) * 5 // 4) - len(column), column.dtype))
+def named_by(catalogues: Iterable[Catalogue], ids: np.ndarray) -> list[Series | None]:
+    """Return the series of each of uint64[n] ids as the first catalogue that knows it says, asked in their order."""
+    out: list[Series | None] = [None] * len(ids)
+    for catalogue in catalogues:
+        if catalogue:
+            out = [a or b for a, b in zip(out, catalogue.named(ids), strict=True)]
+            if all(out):
+                break
+    return out
+
+
+class _Numbered(Generic[T]):
+    """Each value once, by number."""
+
+    def __init__(self) -> None:
+        self.every: list[T] = []
+        self._numbers: dict[T, int] = {}
+        self.nbytes = 0  # about
+
+    def __len__(self) -> int:
+        return len(self.every)
+
+    def get(self, value: T) -> int | None:
+        """Return the number of a value, None where it is not there."""
+        return self._numbers.get(value)
+
+    def number(self, value: T) -> int:
+        """Return the number of a value, known or not."""
+        number = self._numbers.setdefault(value, len(self.every))
+        if number == len(self.every):
+            self.every.append(value)
+            self.nbytes += len(value) + _NAME_BYTES
+        return number

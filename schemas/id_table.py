@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from schemas.columns import grown
+
 _EMPTY = np.uint64(2**64 - 1)  # ids have 63 bits
 
 
@@ -53,9 +55,7 @@ class IdTable:
         """Take in distinct ids that are not known, and their rows, which are in no use."""
         end = int(rows.max(initial=-1)) + 1
         if end >= len(self._ids):
-            grown = np.full(max(end + 1, len(self._ids) * 5 // 4), _EMPTY)
-            grown[: len(self._ids)] = self._ids
-            self._ids = grown
+            self._ids = grown(self._ids, end + 1, _EMPTY)
             self._by_row = self._ids.data
         self._ids[rows] = ids
         self._count += len(ids)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Literal
 
 import msgspec
+import numpy as np
 
 Kind = Literal["gauge", "counter", "event"]
 
@@ -96,6 +98,11 @@ def make_series(entity: str, metric: str, labels: dict[str, str] | None = None, 
 def define_series(entity: str, metric: str, labels: dict[str, str], kind: Kind) -> Series:
     """Return the series as ``make_series`` does, for who remembers it: it is made anew."""
     return Series(series_id(entity, metric, labels), entity, metric, labels, kind)
+
+
+def ids_of(series: Collection[Series]) -> np.ndarray:
+    """Return the ids of some series, uint64[n]."""
+    return np.fromiter((one.series_id for one in series), np.uint64, len(series))
 
 
 def metric_key(metric: str, labels: dict[str, str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from schemas.catalogue import Catalogue
 from schemas.rollup import Rollup
-from schemas.series import Series
+from schemas.series import Series, ids_of
 from store.base import Columns, Store
 from store.ranges import RangeTable
 from store.raw import RawSamples
@@ -95,7 +95,7 @@ class Repository:
     ) -> None:
         if series:
             columns: Columns = {
-                "series_id": np.array([s.series_id for s in series], np.uint64),
+                "series_id": ids_of(series),
                 "entity": [s.entity for s in series],
                 "metric": [s.metric for s in series],
                 "key": [s.key for s in series],

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from schemas.catalogue import Catalogue
 from schemas.id_table import IdSet
-from schemas.series import Series
+from schemas.series import Series, ids_of
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,14 @@ class SeriesLimits:
 
     def refusals(self, series: Sequence[Series]) -> dict[int, str]:
         """Return by row why samples of some series are refused; the others are known, or there is room for them."""
-        ids = np.fromiter((one.series_id for one in series), np.uint64, len(series))
-        taken, refused = dict[int, None](), dict[int, str]()
-        for row in np.flatnonzero(~self._known.has(ids)).tolist():
+        taken, refused = set[int](), dict[int, str]()
+        for row in np.flatnonzero(~self._known.has(ids_of(series))).tolist():
             one = series[row]
             if one.series_id in taken:
                 continue
             why = self._refusal(one, len(self._known) + len(taken))
             if why is None:
-                taken[one.series_id] = None
+                taken.add(one.series_id)
                 self._per_entity[one.entity] += 1
             else:
                 self.refused += 1

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from schemas.catalogue import Catalogue
+from schemas.columns import grown
 from schemas.id_table import IdTable
-from schemas.series import Series
+from schemas.series import Series, ids_of
 
 _KNOWN_BYTES = 50  # of one, besides its series
 _HASH = (1 << 63) - 1
@@ -20,21 +21,16 @@ class KnownLabels:
     """
 
     def __init__(self) -> None:
-        self._catalogue = Catalogue()
+        self.series = Catalogue()  # every one that was added
         self._table = IdTable(load_max=0.5)
         self._ids = np.zeros(1024, np.uint64)  # by row: the series
         self._entries = np.full(1024, -1, np.int32)  # by row: where on the tape they are
         self._waiting: dict[bytes, Series] = {}  # to be taken in, many at a time
 
     @property
-    def series(self) -> Catalogue:
-        """By id, every series that was added."""
-        return self._catalogue
-
-    @property
     def nbytes(self) -> int:
         """About how much memory it takes."""
-        return self._catalogue.nbytes + _KNOWN_BYTES * len(self._table)
+        return self.series.nbytes + _KNOWN_BYTES * len(self._table)
 
     def add(self, labels: bytes, series: Series) -> None:
         """Note whose labels these are. ``find`` knows it once it is settled."""
@@ -47,22 +43,18 @@ class KnownLabels:
         by_hash = dict(zip(_hashes(list(self._waiting)).tolist(), self._waiting.values(), strict=True))
         hashes = np.fromiter(by_hash, np.uint64, len(by_hash))
         new = np.flatnonzero(self._table.find(hashes) < 0)
-        ids = np.fromiter((one.series_id for one in by_hash.values()), np.uint64, len(by_hash))
         begin = len(self._table)
         end = begin + len(new)
-        if end > len(self._ids):
-            more = max(end, len(self._ids) * 5 // 4) - len(self._ids)
-            self._ids = np.append(self._ids, np.zeros(more, np.uint64))
-            self._entries = np.append(self._entries, np.full(more, -1, np.int32))
-        self._ids[begin:end] = ids[new]
-        self._catalogue.add(self._waiting.values())
+        self._ids, self._entries = grown(self._ids, end, 0), grown(self._entries, end, -1)
+        self._ids[begin:end] = ids_of(by_hash.values())[new]
+        self.series.add(self._waiting.values())
         self._table.put(hashes[new], np.arange(begin, end))
         self._waiting.clear()
 
     def get(self, labels: bytes) -> Series | None:
         """Return the series of label bytes, None where it is not known."""
         row = self._row(labels)
-        return self._waiting.get(labels) if row < 0 else self._catalogue[int(self._ids[row])]
+        return self._waiting.get(labels) if row < 0 else self.series[int(self._ids[row])]
 
     def entry(self, labels: bytes) -> int:
         """Return where on the tape they are, -1 for nowhere."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from schemas.catalogue import Catalogue
 from schemas.errors import DataError
-from schemas.series import COUNTER_SUFFIXES, Kind, Series, make_series
+from schemas.series import COUNTER_SUFFIXES, Kind, Series, ids_of, make_series
 
 NAME_CHARACTERS_MAX = 1024
 LABELS_MAX = 64
@@ -21,19 +21,17 @@ MakeSeries = Callable[[str, str, dict[str, str], Kind], Series]
 
 
 class SeriesOf(Sequence[Series]):
-    """The series of ids, made when they are asked for: each is in one of these."""
+    """The series of ids, made when they are asked for: each is in the catalogue or one of the others."""
 
-    def __init__(self, ids: np.ndarray, own: Mapping[int, Series], catalogues: Sequence[Catalogue]) -> None:
-        self._ids, self._own, self._catalogues = ids, own, catalogues
+    def __init__(self, ids: np.ndarray, catalogue: Catalogue, others: Mapping[int, Series]) -> None:
+        self._ids, self._catalogue, self._others = ids, catalogue, others
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def __iter__(self) -> Iterator[Series]:
-        out = [self._own.get(series_id) for series_id in self._ids.tolist()]
-        for catalogue in self._catalogues:
-            out = [a or b for a, b in zip(out, catalogue.named(self._ids), strict=True)]
-        return iter([one for one in out if one is not None])
+        pairs = zip(self._ids.tolist(), self._catalogue.named(self._ids), strict=True)
+        return iter([one or self._others[series_id] for series_id, one in pairs])
 
     @overload
     def __getitem__(self, row: int) -> Series: ...
@@ -42,7 +40,7 @@ class SeriesOf(Sequence[Series]):
     def __getitem__(self, row: slice) -> SeriesOf: ...
 
     def __getitem__(self, row: int | slice) -> Series | SeriesOf:
-        some = SeriesOf(self._ids[row] if isinstance(row, slice) else self._ids[[row]], self._own, self._catalogues)
+        some = SeriesOf(np.atleast_1d(self._ids[row]), self._catalogue, self._others)
         return some if isinstance(row, slice) else next(iter(some))
 
 
@@ -68,7 +66,7 @@ class Parsed(NamedTuple):
         """Return the ids of the series, uint64[n]."""
         if self.ids is not None:
             return self.ids
-        return np.fromiter((one.series_id for one in self.series), np.uint64, len(self.series))
+        return ids_of(self.series)
 
 
 class Door:
@@ -81,8 +79,8 @@ class Door:
         self._entity_labels, self._fallback = tuple(entity_labels), fallback
         self.now_ms, self._latest_ms = now_ms, now_ms + future_ms
         self._blocks: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # ids, times and values
-        self._own: dict[int, Series] = {}  # of those in the blocks, what came one by one
-        self._catalogues: list[Catalogue] = []  # of the others
+        self._catalogue: Catalogue | None = None  # of the series in the blocks
+        self._others: dict[int, Series] = {}  # in the blocks too, that came one by one
         self._series: list[Series] = []  # of samples that came one by one behind the blocks
         self._times: list[int] = []
         self._values: list[float] = []
@@ -93,18 +91,18 @@ class Door:
     @property
     def parsed(self) -> Parsed:
         """Return what was taken and refused so far, in its order."""
-        if not self._blocks:
+        if self._catalogue is None:
             return Parsed(self._series, self._times, self._values, self._rejected, self.all_timed)
         self._close_block()
         blocks = zip(*self._blocks, strict=True)
         ids, times, values = (np.concatenate(column) if len(column) > 1 else column[0] for column in blocks)
-        return Parsed(SeriesOf(ids, self._own, self._catalogues), times, values, self._rejected, self.all_timed, ids)
+        return Parsed(SeriesOf(ids, self._catalogue, self._others), times, values, self._rejected, self.all_timed, ids)
 
     def _close_block(self) -> None:
         if self._series:
-            ids = np.fromiter((one.series_id for one in self._series), np.uint64, len(self._series))
-            self._blocks.append((ids, np.array(self._times, np.int64), np.array(self._values, np.float64)))
-            self._own |= {one.series_id: one for one in self._series}
+            times, values = np.array(self._times, np.int64), np.array(self._values, np.float64)
+            self._blocks.append((ids_of(self._series), times, values))
+            self._others |= {one.series_id: one for one in self._series}
             self._series, self._times, self._values = [], [], []
 
     def series(
@@ -144,14 +142,16 @@ class Door:
             self._seen += 1
 
     def add_columns(self, known: Catalogue, ids: np.ndarray, times_ms: np.ndarray, values: np.ndarray) -> None:
-        """Take many samples, uint64 ids of known series, int64 epoch ms and float64; as ``add``."""
+        """Take many samples, uint64 ids of known series, int64 epoch ms and float64; as ``add``.
+
+        known : the same each time.
+        """
         good = np.isfinite(values)
         good &= (times_ms >= MS_MIN) & (times_ms <= self._latest_ms)
         if good.all():
             self._close_block()
             self._blocks.append((ids, times_ms, values))
-            if not any(known is one for one in self._catalogues):
-                self._catalogues.append(known)
+            self._catalogue = known
             self._seen += len(ids)
             return
         for row, series_id in enumerate(ids.tolist()):

@@ -91,7 +91,7 @@ class RemoteWrite:
         unknown = np.flatnonzero((found < 0) & (sizes > 0)).tolist()
         if unknown:
             for row in unknown:
-                self._define(keys[row], door)
+                self._meet(keys[row], door)
             self._labels.settle()
             found[unknown] = self._labels.find([keys[row] for row in unknown])
         usual = (found >= 0) & (sizes > 0)
@@ -123,7 +123,7 @@ class RemoteWrite:
             run, times_ms, values = run._replace(ids=run.ids[chosen]), times_ms[chosen], values[chosen]
         door.add_columns(self._labels.series, run.ids, times_ms, values)
 
-    def _define(self, labels: bytes, door: Door) -> None:
+    def _meet(self, labels: bytes, door: Door) -> None:
         """Get to know the series of these bytes, where they are labels alone and good ones."""
         try:
             pairs: Iterable[tuple[str, str]] | None = _short_labels(labels, 0, len(labels))

@@ -15,8 +15,9 @@ import msgspec
 
 from api.live.cursor import Positions, encode_cursor
 from api.live.frames import text_frame
-from api.live.message import Filter, LiveMessage, Named, kind_of, messages_of
+from api.live.message import Filter, LiveMessage, kind_of, messages_of
 from log.base import Log, Record
+from schemas.catalogue import Named
 
 PIECE_BYTES = 64 << 10
 PIECES_BYTES_MAX = 64 << 20

@@ -17,7 +17,7 @@ from api.live.history import History
 from api.live.message import Filter, LiveMessage, kind_of
 from log.base import Log, Record
 from schemas.batch import decode_batch, may_define
-from schemas.catalogue import Catalogue
+from schemas.catalogue import Catalogue, named_by
 from schemas.series import Series
 from schemas.topics import ALERTS, ROLLUPS, SAMPLES, VERDICTS
 
@@ -25,7 +25,8 @@ logger = logging.getLogger("foreshock.api")
 
 LIVE_TOPICS = (SAMPLES, ROLLUPS, VERDICTS, ALERTS)
 HEARD_RECORDS = 16  # after so many, definitions are looked at that may be stored by now
-HEARD_TOGETHER, HEARD_LOOKED_AT, HEARD_LEFT = 20_000, 4, 1000
+# As many are held together, and let go once at most HEARD_LEFT of them are not stored; HEARD_LOOKED_AT lots each time.
+HEARD_TOGETHER, HEARD_LEFT, HEARD_LOOKED_AT = 20_000, 1000, 4
 HEARD_BACK = 10_000  # records, where a hub begins
 # All channels together hold at most about this for subscribers that are behind; one alone at most CHANNEL_BYTES_MAX.
 KEPT_BYTES_MAX = 256 << 20
@@ -63,11 +64,8 @@ class Hub:
 
     def _known(self, ids: np.ndarray) -> list[Series | None]:
         """Return the series of uint64[n] ids; one that nobody defined is None and counted."""
-        named = self._stored.named(ids)
-        if None in named:
-            for heard in self._heard:
-                named = [a or b for a, b in zip(named, heard.named(ids), strict=True)]
-            self._counted["live_undefined_samples"] += named.count(None)
+        named = named_by((self._stored, *self._heard), ids)
+        self._counted["live_undefined_samples"] += sum(one is None for one in named)
         return named
 
     async def open(self, stored_until: Mapping[int, int]) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 
 from log.base import Record
 from schemas.batch import columns, decode_batch
+from schemas.catalogue import Named
 from schemas.errors import DataError
 from schemas.patterns import fits
 from schemas.rollup import RollupMessage, decode_rollup, series_of
-from schemas.series import Series
 from schemas.topics import ALERTS, ROLLUPS, SAMPLES, VERDICTS
 from schemas.verdict import decode_verdicts
 
@@ -140,9 +140,6 @@ _peek = msgspec.msgpack.Decoder(_Peek)
 def kind_of(record: Record) -> tuple[str, str]:
     """Return the type of a record's messages, and their rollup where all have the same; as ``messages_of`` raises."""
     return _TYPE_OF[record.topic], _peek.decode(record.value).rollup if record.topic == ROLLUPS else ""
-
-
-Named = Callable[[np.ndarray], list[Series | None]]  # of uint64[n] ids, None for one that is not known
 
 
 def messages_of(record: Record, named: Named) -> list[LiveMessage]:

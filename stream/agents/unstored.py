@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import numpy as np
-
 from schemas.catalogue import Catalogue
 from schemas.rollup import Rollup
 from schemas.series import Series
@@ -61,14 +59,10 @@ class Unstored:
     def define(self, series: Iterable[Series]) -> None:
         self._series.add(series)
 
-    def named(self, ids: np.ndarray) -> list[Series | None]:
-        """Return the series of uint64[n] ids, None where it is not one of these; an empty list where there are none."""
-        out: list[Series | None] = []
-        for catalogue in (*self._taken_series, self._series):
-            if catalogue:
-                named = catalogue.named(ids)
-                out = [a or b for a, b in zip(out, named, strict=True)] if out else named
-        return out
+    @property
+    def series(self) -> tuple[Catalogue, ...]:
+        """The definitions."""
+        return *self._taken_series, self._series
 
     def _take_series(self) -> list[Catalogue]:
         if self._series:

@@ -13,7 +13,7 @@ import numpy as np
 from log.base import Log, Record
 from schemas.batch import encode_batch, make_batch
 from schemas.errors import DataError
-from schemas.series import Series, partition_of
+from schemas.series import Series, ids_of, partition_of
 from schemas.topics import EVENTS_JSON, EVENTS_REJECTED, SAMPLES
 from store.repository import Repository
 
@@ -75,7 +75,7 @@ class PartitionTranslator:
         if len(self._announced) > ANNOUNCED_MAX:
             self._announced.clear()
         every, times, values, offsets = zip(*rows, strict=True)
-        ids = np.fromiter((s.series_id for s in every), np.uint64, len(every))
+        ids = ids_of(every)
         new = {s.series_id: s for s in every if s.series_id not in self._announced}
         requests = [(self._digest(offset), 1) for offset in offsets]
         batch = make_batch(

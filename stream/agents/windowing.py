@@ -16,6 +16,7 @@ import numpy as np
 from log.base import Log, Record
 from log.between import between
 from schemas.batch import NO_ADVANCE, SampleBatch, decode_batch, encode_batch
+from schemas.catalogue import Catalogue, named_by
 from schemas.errors import SinkError, SourceError
 from schemas.rollup import Rollup
 from schemas.series import Series
@@ -102,9 +103,7 @@ class PartitionWorker:
         return self.offset
 
     def _is_counter(self, ids: np.ndarray) -> np.ndarray:
-        new = np.fromiter((one is not None and one.kind == "counter" for one in self._unstored.named(ids)), bool)
-        stored = self._repository.series.are("counter", ids)
-        return stored | new if len(new) else stored
+        return np.any([known.are("counter", ids) for known in self._known], axis=0)
 
     def _entity_numbers(self, ids: np.ndarray) -> np.ndarray:
         unique, at = np.unique(ids, return_inverse=True)
@@ -115,9 +114,12 @@ class PartitionWorker:
 
     def _named(self, ids: np.ndarray) -> list[Series | None]:
         """Return the series of uint64[n] ids, stored or not."""
-        new = self._unstored.named(ids)  # first: a series is in the store's catalogue before it leaves here
-        stored = self._repository.series.named(ids)
-        return [a or b for a, b in zip(new, stored, strict=True)] if new else stored
+        return named_by(self._known, ids)
+
+    @property
+    def _known(self) -> tuple[Catalogue, ...]:
+        """Every definition; in this order, for a series is in the store's catalogue before it leaves the others."""
+        return *self._unstored.series, self._repository.series
 
     async def process(self, records: list[Record]) -> None:
         """Take a fetch of records in. An unreadable one is put aside and counted.

@@ -107,9 +107,11 @@ class LongerRollups:
     async def _publish(self, rollup: Rollup) -> None:
         """Hand the rows to whoever follows: the page, and the models of that rollup."""
         series = self._repository.series
-        unique, at = np.unique(rollup.ids, return_inverse=True)
-        owner = [partition_of(one.entity, self._partitions) if one else 0 for one in series.named(unique)]
-        partition = np.array(owner, np.int64)[at]
+        partition = np.zeros(len(rollup), np.int64)
+        if self._partitions > 1:
+            unique, at = np.unique(rollup.ids, return_inverse=True)
+            owner = [partition_of(one.entity, self._partitions) if one else 0 for one in series.named(unique)]
+            partition = np.array(owner, np.int64)[at]
         for number in np.unique(partition).tolist():
             mine = rollup.where(np.flatnonzero(partition == number))
             for message in Messages(series.named).of(mine):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from hashlib import blake2b
 
 import msgspec
 import numpy as np
 
+from schemas.catalogue import Named
 from schemas.rollup import Rollup, encode_rollup, encode_series
 from schemas.series import Series
 
@@ -38,8 +38,7 @@ def _whole_windows(rollup: Rollup) -> list[slice]:
 class Messages:
     """Encodes rollups. Most windows have the series of the window before: their definitions are encoded once."""
 
-    def __init__(self, named: Callable[[np.ndarray], list[Series | None]]) -> None:
-        """named : uint64[n] ids → their series, None for one that is not known."""
+    def __init__(self, named: Named) -> None:
         self._known = named
         self._encoded: dict[bytes, msgspec.Raw] = {}
         self._size = 0

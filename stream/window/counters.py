@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from schemas.columns import grown
 from stream.rollup.samples import Piece
 from stream.window.index import block_rows
 
@@ -31,7 +32,7 @@ class CounterTails:
 
     def add(self, rows: np.ndarray, counters: np.ndarray, span: int) -> None:
         """Take new rows in; all rows are below ``span``."""
-        self._counters = _grown(self._counters, span, False)
+        self._counters = grown(self._counters, span, False)
         self._counters[rows] = counters
         self._any = self._any or bool(counters.any())
 
@@ -73,13 +74,5 @@ class CounterTails:
         return values, times_ms
 
     def _grow(self) -> None:
-        self._values = _grown(self._values, len(self._counters), 0.0)
-        self._times_ms = _grown(self._times_ms, len(self._counters), _NEVER)
-
-
-def _grown(column: np.ndarray, size: int, value: float) -> np.ndarray:
-    """Return the column with at least so many rows, new ones of that value."""
-    if size <= len(column):
-        return column
-    more = np.full(max(size, len(column) * 5 // 4) - len(column), value, column.dtype)
-    return np.concatenate([column, more])
+        self._values = grown(self._values, len(self._counters), 0.0)
+        self._times_ms = grown(self._times_ms, len(self._counters), _NEVER)

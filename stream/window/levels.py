@@ -138,9 +138,8 @@ class SliceLevels:
         """Fold a slice that the watermark has passed."""
         one.fold(self._tails.counters, bridge=not one.sealed)
         if number == 0 and not one.sealed:
-            for block in one.blocks:
-                if (piece := one.piece(block)) is not None:
-                    one.put(block, self._tails.bridge(block, piece))
+            for block, piece in one.pieces():
+                one.put(block, self._tails.bridge(block, piece))
         one.sealed = True
 
     def _due(self, number: int, before_ms: int, watermark_ms: int, opened_from_ms: int) -> list[Due]:

@@ -62,6 +62,12 @@ class Slice:
         piece = self._pieces.get(block)
         return piece.piece() if isinstance(piece, Packed) else piece
 
+    def pieces(self) -> Iterator[tuple[int, Piece]]:
+        """Yield each block that it has something of, with that; it may be replaced meanwhile."""
+        for block in self.blocks:
+            if (piece := self.piece(block)) is not None:
+                yield block, piece
+
     def put(self, block: int, piece: Piece) -> None:
         """Have this of a block instead."""
         self._pieces[block] = piece
@@ -83,16 +89,14 @@ class Slice:
     def live_rows(self) -> Iterator[np.ndarray]:
         for rows, _, _ in self._raw:
             yield rows.astype(np.int64)
-        for block in self.blocks:
-            if (piece := self.piece(block)) is not None:
-                yield block_rows(block, piece.rows)
+        for block, piece in self.pieces():
+            yield block_rows(block, piece.rows)
 
     def move(self, new_rows: np.ndarray) -> None:
         """Replace every row by ``new_rows[row]``, which is in the same block."""
         self._raw = [(new_rows[rows], times, values) for rows, times, values in self._raw]
-        for block in self.blocks:
-            if (piece := self.piece(block)) is not None:
-                self._pieces[block] = piece.moved(local_rows(new_rows[span_of(block)]))
+        for block, piece in self.pieces():
+            self.put(block, piece.moved(local_rows(new_rows[span_of(block)])))
 
 
 def _by_block(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray | slice]]:

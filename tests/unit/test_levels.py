@@ -1,4 +1,4 @@
-"""What open windows hold does not grow with their length."""
+"""What open windows hold of a series is bounded."""
 
 from dataclasses import fields
 

@@ -1,13 +1,12 @@
 """Definitions that wait for the store are known until they are in it."""
 
-import numpy as np
-
-from schemas.series import make_series
+from schemas.catalogue import named_by
+from schemas.series import ids_of, make_series
 from stream.agents.unstored import Unstored
 
 
-def ids_of(series):
-    return np.array([one.series_id for one in series], np.uint64)
+def known(unstored, series):
+    return named_by(unstored.series, ids_of(series))
 
 
 def test_definitions_are_known_until_they_are_stored_however_often_that_fails():
@@ -15,13 +14,13 @@ def test_definitions_are_known_until_they_are_stored_however_often_that_fails():
     for n, one in enumerate(every[:30]):  # a new one a second, while the store is away
         unstored.define([one])
         unstored.put_back(unstored.take())
-        assert unstored.named(ids_of(every))[: n + 1] == every[: n + 1] and unstored
+        assert known(unstored, every)[: n + 1] == every[: n + 1] and unstored
     assert len(unstored._taken_series) <= 1, "few lists are looked through"
     taken = unstored.take()
     assert [one for catalogue in taken.series for one in catalogue.every()] == every[:30]
     unstored.define(every[30:])
-    assert unstored.named(ids_of(every)) == every
+    assert known(unstored, every) == every
     unstored.stored(taken)
-    assert unstored.named(ids_of(every)) == [None] * 30 + every[30:]
+    assert known(unstored, every) == [None] * 30 + every[30:]
     unstored.stored(unstored.take_rollups())
-    assert unstored.named(ids_of(every)) == [] and not unstored
+    assert known(unstored, every) == [None] * 40 and not unstored

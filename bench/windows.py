@@ -35,7 +35,9 @@ DEFAULT = ("10s", "1m", "5m", "5m/1m")  # those of the default configuration tha
 MANY = ("10s", "20s", "30s", "1m", "2m", "5m") + tuple(f"{n}s/10s" for n in range(20, 160, 10))
 
 
-async def once(series: int, samples: int, rollups: tuple[str, ...], broker: str, folder: Path, step_ms: int) -> dict:
+async def once(
+    series: int, samples: int, rollups: tuple[str, ...], broker: str, folder: Path, step_ms: int, shuffled: bool
+) -> dict:
     """Return the figures of one run on the log at ``broker`` ("" for embedded) and chDB."""
     from log.open import open_log
     from store.base import open_store
@@ -47,7 +49,7 @@ async def once(series: int, samples: int, rollups: tuple[str, ...], broker: str,
     log = open_log(url)
     await log.start()
     await log.create_topics({topic: 1 for topic in ALL})
-    made = batches(series, samples, step_ms=step_ms)
+    made = batches(series, samples, step_ms=step_ms, shuffled=shuffled)
     while some := list(islice(made, 20)):  # as many at once as a busy writer has
         await asyncio.gather(*(log.append(SAMPLES, 0, encode_batch(batch)) for batch in some))
     await log.append(SAMPLES, 0, encode_batch(SampleBatch([], b"", b"", b"", [], CLOSE_ALL)))
@@ -159,6 +161,7 @@ def measure(
     *,
     kafka: bool = False,
     step_ms: int = 100,
+    shuffled: bool = False,
 ) -> dict:
     """Return the figures of a run in a process of its own, on a broker of its own where it is on Kafka."""
     with ExitStack() as stack:
@@ -167,7 +170,7 @@ def measure(
             from tests.cluster.services import kafka as started
 
             broker = stack.enter_context(started(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "kafka"))
-        return in_process("bench.windows", [series, samples, list(rollups), broker, step_ms])
+        return in_process("bench.windows", [series, samples, list(rollups), broker, step_ms, shuffled])
 
 
 def in_process(module: str, arguments: list, python: str = sys.executable) -> dict:
@@ -187,9 +190,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--run", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.run:
-        series, samples, rollups, broker, step_ms = json.loads(options.run)
+        series, samples, rollups, *how = json.loads(options.run)
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(asyncio.run(once(series, samples, tuple(rollups), broker, Path(folder), step_ms))))
+            broker, step_ms, shuffled = how
+            run = once(series, samples, tuple(rollups), broker, Path(folder), step_ms, shuffled)
+            print(json.dumps(asyncio.run(run)))
         return
     start_s = measure(10, 1000)["cpu_s"]
     print(f"starting, on an empty log: {start_s:.2f} CPU-seconds", flush=True)
@@ -216,11 +221,16 @@ def transports(options: argparse.Namespace, start_s: float) -> None:
 def by_series(options: argparse.Namespace, start_s: float) -> None:
     """As many samples a window and series each, and as many windows a sample."""
     each = {}
-    for series in (1000, 10_000, 100_000, 300_000) + ((1_000_000,) if options.million else ()):
+    most = 1_000_000 if options.million else 300_000
+    for series, shuffled in [
+        *((n, False) for n in (1000, 10_000, 100_000, 300_000, 1_000_000) if n <= most),
+        (most, True),
+    ]:
         n = max(20 * 3 * series, 600_000)
-        got = measure(series, n, step_ms=500)
+        got = measure(series, n, step_ms=500, shuffled=shuffled)
         each[series] = (got["cpu_s"] - start_s) / n
-        line = f"{series:,} series, 20 samples a window: {1e9 * each[series]:,.0f} ns a sample"
+        line = f"{series:,} series{', mixed' if shuffled else ''}, 20 samples a window: "
+        line += f"{1e9 * each[series]:,.0f} ns a sample"
         if 10_000 in each:
             line += f", {each[series] / each[10_000]:.2f} times that of 10,000 series"
         print(f"{line}; {_stall(got)}", flush=True)

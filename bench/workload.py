@@ -13,14 +13,26 @@ BEGIN_MS = 1_700_000_040_000 // 600_000 * 600_000
 
 
 def batches(
-    series: int, samples: int, *, batch: int = 1000, metrics: int = 40, seed: int = 1, step_ms: int = 100
+    series: int,
+    samples: int,
+    *,
+    batch: int = 1000,
+    metrics: int = 40,
+    seed: int = 1,
+    step_ms: int = 100,
+    shuffled: bool = False,
 ) -> Iterator[SampleBatch]:
-    """Yield batches of samples: every series once a step, in a new order each step, values a noisy level each."""
+    """Yield batches of samples: every series once a step, always in the same order, values a noisy level each.
+
+    An entity's series come together, as a scrape of it brings them; ``shuffled``: those of all entities mixed.
+    """
     rng = np.random.default_rng(seed)
     known = [make_series(f"host-{i // metrics}", f"metric_{i % metrics}") for i in range(series)]
     ids = np.array([s.series_id for s in known], np.uint64)
     level = np.exp(rng.normal(3, 1, series))
-    order, at, step = rng.permutation(series), 0, 0
+    entities = rng.permutation(-(-series // metrics))
+    order = (entities[:, None] * metrics + np.arange(metrics)).ravel()
+    order, at, step = rng.permutation(series) if shuffled else order[order < series], 0, 0
     for start in range(0, samples, batch):
         n = min(batch, samples - start)
         picked = np.empty(n, np.int64)

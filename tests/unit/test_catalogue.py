@@ -68,6 +68,23 @@ def test_rows_are_found_one_by_one_as_many_at_a_time_while_the_table_grows():
         assert (table.find(every[part[-1] + 1 :]) == -1).all() and table.find_one(12) == -1
 
 
+table_of_many = IdTable(load_max=0.5)
+many_ids = np.unique(np.random.default_rng(6).integers(0, 2**63, 9000, dtype=np.uint64))
+table_of_many.put(many_ids, np.arange(len(many_ids)))
+runs = st.lists(st.tuples(st.integers(0, len(many_ids) - 1), st.sampled_from([1, 2, 127, 128, 300, 5000])), max_size=8)
+
+
+@settings(max_examples=150, deadline=None)
+@given(runs, st.lists(st.integers(0, 10_000), max_size=5))
+def test_rows_are_found_in_whatever_order_ids_come(runs, unknown):
+    rows = np.concatenate([np.zeros(0, np.int64), *(np.arange(a, min(a + n, len(many_ids))) for a, n in runs)])
+    asked, wanted = many_ids[rows], rows.copy()
+    for at in unknown:
+        if at < len(asked):
+            asked[at], wanted[at] = at, -1  # no id of ours is that small
+    assert np.array_equal(table_of_many.find(asked), wanted)
+
+
 def test_it_may_be_asked_while_it_is_added_to():
     every = [Series(n * 2**40 + n, f"e{n % 50}", f"m{n % 7}", {"n": str(n % 90)}, "gauge") for n in range(30_000)]
     catalogue, wrong = Catalogue(), []

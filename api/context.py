@@ -80,9 +80,9 @@ class Context:
 
     def __post_init__(self) -> None:
         thread = self.repository.thread
-        self.admission = Admission(self.settings.limits, self.now_ms)
-        self.admission.series.know(self.repository.series)
-        self.publisher = Publisher(self.log, self.settings.partitions, self.admission.series, self.now_ms)
+        stored = self.repository.series
+        self.admission = Admission(self.settings.limits, stored, self.now_ms)
+        self.publisher = Publisher(self.log, self.settings.partitions, self.admission.series, stored, self.now_ms)
         self.verdicts, self.incidents, self.models = VerdictTable(thread), IncidentTable(thread), ModelTables(thread)
         self.alerts = AlertTables(thread)
         self.tokens = Tokens(self.settings.tokens, file=self.settings.tokens_file)

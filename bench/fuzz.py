@@ -41,6 +41,7 @@ from api.live.socket import _first
 from api.times import time_ms
 from bench.remote_write import requests
 from schemas.batch import decode_batch, encode_batch, make_batch
+from schemas.catalogue import Catalogue
 from schemas.errors import DataError
 from schemas.incident import Incident
 
@@ -92,13 +93,13 @@ def _record(body: bytes) -> None:
 
 def _remote_write() -> Callable[[bytes], None]:
     """One that knows the seeds and goes on learning, beside one that knows nothing: both say the same."""
-    knowing = [RemoteWrite()]
+    knowing = [RemoteWrite(Catalogue())]
 
     def run(body: bytes) -> None:
         if len(body) % 499 == 0:
-            knowing[0] = RemoteWrite()
+            knowing[0] = RemoteWrite(Catalogue())
         said: list[object] = []
-        for parser in (knowing[0], RemoteWrite()):
+        for parser in (knowing[0], RemoteWrite(Catalogue())):
             try:
                 parsed = parser.parse(body, _door())
             except DataError:

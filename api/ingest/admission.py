@@ -12,7 +12,7 @@ import numpy as np
 from starlette.exceptions import HTTPException
 
 from schemas.catalogue import Catalogue
-from schemas.id_table import IdSet
+from schemas.definitions import KnownIds
 from schemas.series import Series, ids_of
 
 
@@ -27,18 +27,16 @@ class Limits:
 
 
 class SeriesLimits:
-    """Known series are let in for ever; new ones while there is room. Holds some 20 bytes a series."""
+    """Known series are let in for ever, those in the store from the start, over the limits or not; new ones while
+    there is room.
+    """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, stored: Catalogue) -> None:
         self._limits = limits
-        self._known = IdSet()
-        self._per_entity: Counter[str] = Counter()
+        self._known = KnownIds(stored)
+        self._count = len(stored)
+        self._per_entity = Counter(stored.entities())
         self.refused = 0
-
-    def know(self, stored: Catalogue) -> None:
-        """Begin with the series that are in the store already, over the limits or not."""
-        self._known.add(stored.ids)
-        self._per_entity.update(stored.entities())
 
     def refusals(self, series: Sequence[Series]) -> dict[int, str]:
         """Return by row why samples of some series are refused; the others are known, or there is room for them."""
@@ -47,7 +45,7 @@ class SeriesLimits:
             one = series[row]
             if one.series_id in taken:
                 continue
-            why = self._refusal(one, len(self._known) + len(taken))
+            why = self._refusal(one, self._count + len(taken))
             if why is None:
                 taken.add(one.series_id)
                 self._per_entity[one.entity] += 1
@@ -55,6 +53,7 @@ class SeriesLimits:
                 self.refused += 1
                 refused[row] = why
         self._known.add(np.fromiter(taken, np.uint64, len(taken)))
+        self._count += len(taken)
         return refused
 
     def _refusal(self, series: Series, known: int) -> str | None:
@@ -71,9 +70,9 @@ class SeriesLimits:
 class Admission:
     """The doors of one process."""
 
-    def __init__(self, limits: Limits, now_ms: Callable[[], int]) -> None:
+    def __init__(self, limits: Limits, stored: Catalogue, now_ms: Callable[[], int]) -> None:
         self._limits, self._now_ms = limits, now_ms
-        self.series = SeriesLimits(limits)
+        self.series = SeriesLimits(limits, stored)
         self.pending = 0
         self.refused_busy = self.refused_rate = 0
         self.bad_samples = self.bad_requests = 0  # what could not be read or used

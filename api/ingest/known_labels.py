@@ -8,11 +8,13 @@ import numpy as np
 
 from schemas.catalogue import Catalogue
 from schemas.columns import grown
+from schemas.definitions import Definitions
 from schemas.id_table import IdTable
 from schemas.series import Series, ids_of
 
-_KNOWN_BYTES = 50  # of one, besides its series
+_KNOWN_BYTES = 50  # of one, besides its definition
 _HASH = (1 << 63) - 1
+_LET_GO_EVERY = 16  # times that it settles
 
 
 class KnownLabels:
@@ -20,12 +22,14 @@ class KnownLabels:
     of any collision is under 1e-6, as that of series ids is.
     """
 
-    def __init__(self) -> None:
-        self.series = Catalogue()  # every one that was added
+    def __init__(self, stored: Catalogue) -> None:
+        """stored : definitions, which are not held twice."""
+        self.series = Definitions(stored)  # of every one that was added
         self._table = IdTable(load_max=0.5)
         self._ids = np.zeros(1024, np.uint64)  # by row: the series
         self._entries = np.full(1024, -1, np.int32)  # by row: where on the tape they are
         self._waiting: dict[bytes, Series] = {}  # to be taken in, many at a time
+        self._settled = 0
 
     @property
     def nbytes(self) -> int:
@@ -38,6 +42,9 @@ class KnownLabels:
 
     def settle(self) -> None:
         """Take in what was added."""
+        self._settled += 1
+        if self._settled % _LET_GO_EVERY == 0:
+            self.series.let_go()
         if not self._waiting:
             return
         by_hash = dict(zip(_hashes(list(self._waiting)).tolist(), self._waiting.values(), strict=True))

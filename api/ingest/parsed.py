@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from schemas.catalogue import Catalogue
+from schemas.definitions import Definitions
 from schemas.errors import DataError
 from schemas.series import COUNTER_SUFFIXES, Kind, Series, ids_of, make_series
 
@@ -21,16 +21,16 @@ MakeSeries = Callable[[str, str, dict[str, str], Kind], Series]
 
 
 class SeriesOf(Sequence[Series]):
-    """The series of ids, made when they are asked for: each is in the catalogue or one of the others."""
+    """The series of ids, made when they are asked for: each is known or one of the others."""
 
-    def __init__(self, ids: np.ndarray, catalogue: Catalogue, others: Mapping[int, Series]) -> None:
-        self._ids, self._catalogue, self._others = ids, catalogue, others
+    def __init__(self, ids: np.ndarray, known: Definitions, others: Mapping[int, Series]) -> None:
+        self._ids, self._known, self._others = ids, known, others
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def __iter__(self) -> Iterator[Series]:
-        pairs = zip(self._ids.tolist(), self._catalogue.named(self._ids), strict=True)
+        pairs = zip(self._ids.tolist(), self._known.named(self._ids), strict=True)
         return iter([one or self._others[series_id] for series_id, one in pairs])
 
     @overload
@@ -40,7 +40,7 @@ class SeriesOf(Sequence[Series]):
     def __getitem__(self, row: slice) -> SeriesOf: ...
 
     def __getitem__(self, row: int | slice) -> Series | SeriesOf:
-        some = SeriesOf(np.atleast_1d(self._ids[row]), self._catalogue, self._others)
+        some = SeriesOf(np.atleast_1d(self._ids[row]), self._known, self._others)
         return some if isinstance(row, slice) else next(iter(some))
 
 
@@ -79,7 +79,7 @@ class Door:
         self._entity_labels, self._fallback = tuple(entity_labels), fallback
         self.now_ms, self._latest_ms = now_ms, now_ms + future_ms
         self._blocks: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # ids, times and values
-        self._catalogue: Catalogue | None = None  # of the series in the blocks
+        self._known: Definitions | None = None  # of the series in the blocks
         self._others: dict[int, Series] = {}  # in the blocks too, that came one by one
         self._series: list[Series] = []  # of samples that came one by one behind the blocks
         self._times: list[int] = []
@@ -91,12 +91,12 @@ class Door:
     @property
     def parsed(self) -> Parsed:
         """Return what was taken and refused so far, in its order."""
-        if self._catalogue is None:
+        if self._known is None:
             return Parsed(self._series, self._times, self._values, self._rejected, self.all_timed)
         self._close_block()
         blocks = zip(*self._blocks, strict=True)
         ids, times, values = (np.concatenate(column) if len(column) > 1 else column[0] for column in blocks)
-        return Parsed(SeriesOf(ids, self._catalogue, self._others), times, values, self._rejected, self.all_timed, ids)
+        return Parsed(SeriesOf(ids, self._known, self._others), times, values, self._rejected, self.all_timed, ids)
 
     def _close_block(self) -> None:
         if self._series:
@@ -141,7 +141,7 @@ class Door:
             self._values.append(value)
             self._seen += 1
 
-    def add_columns(self, known: Catalogue, ids: np.ndarray, times_ms: np.ndarray, values: np.ndarray) -> None:
+    def add_columns(self, known: Definitions, ids: np.ndarray, times_ms: np.ndarray, values: np.ndarray) -> None:
         """Take many samples, uint64 ids of known series, int64 epoch ms and float64; as ``add``.
 
         known : the same each time.
@@ -151,7 +151,7 @@ class Door:
         if good.all():
             self._close_block()
             self._blocks.append((ids, times_ms, values))
-            self._catalogue = known
+            self._known = known
             self._seen += len(ids)
             return
         for row, series_id in enumerate(ids.tolist()):

@@ -10,7 +10,8 @@ from api.ingest.admission import SeriesLimits
 from api.ingest.parsed import Parsed
 from log.base import Log
 from schemas.batch import encode_batch, make_batch
-from schemas.id_table import IdSet
+from schemas.catalogue import Catalogue
+from schemas.definitions import KnownIds
 from schemas.series import Series, partition_of
 from schemas.topics import SAMPLES
 
@@ -19,11 +20,13 @@ _LISTED_BYTES_MAX, _PART_BYTES = 32 << 20, 300  # of all lists; of each part of 
 
 
 class Publisher:
-    """Definitions go along until a record that held them was acknowledged."""
+    """Definitions go along until a record that held them was acknowledged, or they are in the store."""
 
-    def __init__(self, log: Log, partitions: int, limits: SeriesLimits, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, log: Log, partitions: int, limits: SeriesLimits, stored: Catalogue, now_ms: Callable[[], int]
+    ) -> None:
         self._log, self._partitions, self._limits, self._now_ms = log, partitions, limits, now_ms
-        self._announced = IdSet()
+        self._announced = KnownIds(stored)
         self._lists: dict[bytes, list[tuple[int, np.ndarray | slice]]] = {}  # ids, all announced → how they are split
         self._listed_bytes = 0
 

@@ -15,6 +15,7 @@ import numpy as np
 from api.ingest.known_labels import KnownLabels
 from api.ingest.label_tape import VALUED, ZERO, LabelTape, Run
 from api.ingest.parsed import Door, Parsed
+from schemas.catalogue import Catalogue
 from schemas.errors import DataError
 from schemas.series import Series, define_series
 
@@ -27,15 +28,17 @@ _LEARNED_MIN = 8  # series in a row
 class RemoteWrite:
     """Parses requests; bounded by KNOWN_BYTES_MAX of series that it remembers, and the tape of what they were like."""
 
-    def __init__(self) -> None:
-        self._labels = KnownLabels()
+    def __init__(self, stored: Catalogue) -> None:
+        """stored : the definitions of series that need not be remembered here."""
+        self._stored = stored
+        self._labels = KnownLabels(stored)
         self._tape = LabelTape()
 
     def parse(self, body: bytes, door: Door) -> Parsed:
         """Return the samples of a WriteRequest; staleness markers are understood and add none. Raises DataError."""
         self._labels.settle()
         if self._labels.nbytes > KNOWN_BYTES_MAX:
-            self._labels = KnownLabels()
+            self._labels = KnownLabels(self._stored)
             self._tape.clear()
         octets, words, alone = np.frombuffer(body, np.uint8), _words(body), True
         at, expected, tries = 0, -1, _TRIES

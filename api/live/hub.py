@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 import numpy as np
@@ -17,7 +17,8 @@ from api.live.history import History
 from api.live.message import Filter, LiveMessage, kind_of
 from log.base import Log, Record
 from schemas.batch import decode_batch, may_define
-from schemas.catalogue import Catalogue, named_by
+from schemas.catalogue import Catalogue
+from schemas.definitions import Definitions
 from schemas.series import Series
 from schemas.topics import ALERTS, ROLLUPS, SAMPLES, VERDICTS
 
@@ -25,8 +26,6 @@ logger = logging.getLogger("foreshock.api")
 
 LIVE_TOPICS = (SAMPLES, ROLLUPS, VERDICTS, ALERTS)
 HEARD_RECORDS = 16  # after so many, definitions are looked at that may be stored by now
-# As many are held together, and let go once at most HEARD_LEFT of them are not stored; HEARD_LOOKED_AT lots each time.
-HEARD_TOGETHER, HEARD_LEFT, HEARD_LOOKED_AT = 20_000, 1000, 4
 HEARD_BACK = 10_000  # records, where a hub begins
 # All channels together hold at most about this for subscribers that are behind; one alone at most CHANNEL_BYTES_MAX.
 KEPT_BYTES_MAX = 256 << 20
@@ -49,8 +48,8 @@ class Hub:
         now_s: Callable[[], float],
     ) -> None:
         """topics : name → partitions. stored : definitions. now_s : a clock that only rises."""
-        self._log, self._topics, self._stored, self._now_s = log, topics, stored, now_s
-        self._heard: list[Catalogue] = []  # definitions that went by and may not be stored yet, by age
+        self._log, self._topics, self._now_s = log, topics, now_s
+        self._heard = Definitions(stored)
         self._heard_records = 0
         self.at: Positions = {}
         self.history = History(log, self._known, now_s)
@@ -64,7 +63,7 @@ class Hub:
 
     def _known(self, ids: np.ndarray) -> list[Series | None]:
         """Return the series of uint64[n] ids; one that nobody defined is None and counted."""
-        named = named_by((self._stored, *self._heard), ids)
+        named = self._heard.named(ids)
         self._counted["live_undefined_samples"] += sum(one is None for one in named)
         return named
 
@@ -139,8 +138,9 @@ class Hub:
     def _hear(self, record: Record) -> bool:
         """Note the definitions in a record of samples; return whether it could be read."""
         self._heard_records += 1
-        if self._heard and self._heard_records >= HEARD_RECORDS:
-            self._let_go()
+        if self._heard_records >= HEARD_RECORDS:
+            self._heard_records = 0
+            self._heard.let_go()
         if not may_define(record.value):
             return True
         try:
@@ -148,23 +148,8 @@ class Hub:
         except (msgspec.MsgspecError, ValueError):
             self._counted["live_unreadable_records"] += 1
             return False
-        self._remember(series)
+        self._heard.add(series)
         return True
-
-    def _remember(self, series: Iterable[Series]) -> None:
-        if not self._heard or len(self._heard[-1]) >= HEARD_TOGETHER:
-            self._heard.append(Catalogue())
-        self._heard[-1].add(series)
-
-    def _let_go(self) -> None:
-        """Forget definitions that are stored by now, of the oldest: those that came together once nearly all are."""
-        self._heard_records = 0
-        for together in self._heard[:HEARD_LOOKED_AT]:
-            left = together.ids[~self._stored.has(together.ids)]
-            if len(left) <= HEARD_LEFT:
-                self._heard = [one for one in self._heard if one is not together]
-                if len(left):
-                    self._remember(one for one in together.named(left) if one is not None)
 
     def _add(self, message: LiveMessage) -> int:
         """Put a message into every channel that wants it, the same bytes into all that show the same metrics."""

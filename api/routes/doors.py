@@ -22,7 +22,7 @@ from schemas.errors import DataError
 class DoorRoutes:
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._remote_write = RemoteWrite()
+        self._remote_write = RemoteWrite(context.repository.series)
 
     async def _take(
         self, request: Request, parse: Callable[[bytes, Door], Parsed], encoding: str, *, by_content: bool = False

@@ -17,6 +17,7 @@ from api.ingest.json_samples import parse_json_events, parse_json_samples
 from api.ingest.otlp import parse_otlp
 from api.ingest.parsed import MS_MIN, Door
 from api.ingest.remote_write import RemoteWrite
+from schemas.catalogue import Catalogue
 from schemas.errors import DataError
 
 NOW_MS = 1_800_000_000_000
@@ -65,7 +66,7 @@ names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=
 @settings(max_examples=100, deadline=None)
 def test_remote_write_comes_back_as_it_was_written(series):
     series = [({"__name__": "m"} | labels, samples) for labels, samples in series]
-    parser = RemoteWrite()
+    parser = RemoteWrite(Catalogue())
     for _ in range(2):  # the second time from memory
         parsed = parser.parse(write_request(series), door())
         assert not parsed.rejected
@@ -75,6 +76,9 @@ def test_remote_write_comes_back_as_it_was_written(series):
 
 class FieldByField(RemoteWrite):
     """Knows no short cut."""
+
+    def __init__(self):
+        super().__init__(Catalogue())
 
     def _chained(self, body, octets, words, at, door):
         return at
@@ -119,19 +123,24 @@ scraped = st.builds(
 )
 @settings(max_examples=300, deadline=None)
 def test_remote_write_reads_what_it_knows_as_it_reads_field_by_field(scrapes, flips, cut):
-    knowing = RemoteWrite()
+    stored = Catalogue()
+    knowing = RemoteWrite(stored)
     bodies = [write_request(scrape) for scrape in scrapes]
     harmed = bytearray(bodies[-1])
     for at, octet in flips:
         if at < len(harmed):
             harmed[at] = octet
     for body in (*bodies, bodies[0], bytes(harmed[: len(harmed) - cut // 40]), *bodies[:2]):
-        assert read_by(knowing, body) == read_by(FieldByField(), body)
+        got = read_by(knowing, body)
+        assert got == read_by(FieldByField(), body)
+        if got != "refused":
+            stored.add(one for one in FieldByField().parse(body, door()).series if one.series_id % 3)
+            knowing._labels.series.let_go()
 
 
 def test_the_same_scrape_is_compared_with_the_tape_and_forgotten_ones_are_learned_again(monkeypatch):
     monkeypatch.setattr("api.ingest.label_tape.TAPE_BYTES_MAX", 20_000)
-    parser = RemoteWrite()
+    parser = RemoteWrite(Catalogue())
     scrapes = [[({"__name__": f"m{i}", "host": f"{n}-{i}"}, [(NOW_MS, 1.0 + i)]) for i in range(100)] for n in range(9)]
     for n in (*range(9), *range(9), 3, 3, 3, 5):
         assert read_by(parser, write_request(scrapes[n])) == read_by(FieldByField(), write_request(scrapes[n]))
@@ -146,7 +155,7 @@ def test_native_histograms_are_refused_by_name_and_the_rest_is_taken():
     labels = field(1, field(1, b"__name__") + field(2, b"latency"))
     body = field(1, labels + field(4, b"\x08\x01")) + write_request([({"__name__": "up"}, [(1000, 1.0)])])
     for _ in range(2):
-        parsed = RemoteWrite().parse(body, door())
+        parsed = RemoteWrite(Catalogue()).parse(body, door())
         assert [s.metric for s in parsed.series] == ["up"]
         assert "native histograms ('latency')" in parsed.rejected[0]["error"]
 
@@ -154,7 +163,7 @@ def test_native_histograms_are_refused_by_name_and_the_rest_is_taken():
 def test_remote_write_knows_entities_counters_and_stale_markers():
     stale = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
     labels = {"__name__": "http_requests_total", "instance": "web-1:9090", "code": "200"}
-    parsed = RemoteWrite().parse(write_request([(labels, [(1000, 5.0), (2000, stale)])]), door())
+    parsed = RemoteWrite(Catalogue()).parse(write_request([(labels, [(1000, 5.0), (2000, stale)])]), door())
     (one,) = parsed.series
     assert (one.entity, one.key, one.kind) == ("web-1:9090", 'http_requests_total{code="200"}', "counter")
     assert parsed.values == [5.0] and not parsed.rejected
@@ -164,7 +173,7 @@ def test_a_label_that_is_there_twice_is_refused():
     pair = field(1, field(1, b"a") + field(2, b"1"))
     name = field(1, field(1, b"__name__") + field(2, b"m"))
     body = field(1, name + pair + pair + field(2, b"\x09" + struct.pack("<d", 1.0)))
-    assert "twice" in RemoteWrite().parse(body, door()).rejected[0]["error"]
+    assert "twice" in RemoteWrite(Catalogue()).parse(body, door()).rejected[0]["error"]
 
 
 def test_influx_lines_as_telegraf_writes_them():
@@ -312,7 +321,7 @@ def test_json_comes_as_an_object_a_list_or_lines_but_not_empty():
 
 
 PARSERS = {
-    "remote_write": lambda body: RemoteWrite().parse(body, door()),
+    "remote_write": lambda body: RemoteWrite(Catalogue()).parse(body, door()),
     "influx": lambda body: parse_influx(body, door()),
     "collectd": lambda body: parse_collectd(body, door()),
     "otlp": lambda body: parse_otlp(body, door(), as_json=False),
@@ -387,7 +396,7 @@ def test_remote_write_reads_zeros_without_a_value_and_samples_before_labels_ever
     five = b"\x09" + struct.pack("<d", 5.0)
     labels = {"__name__": "up", "host": "web-1"}
     body = _one(labels, at) + _one(labels | {"job": "a"}, five + at) + _one(labels, five + at, sample_first=True)
-    parser = RemoteWrite()
+    parser = RemoteWrite(Catalogue())
     for _ in range(3):
         late = door()
         late._latest_ms = 2**60
@@ -401,7 +410,7 @@ def test_remote_write_refuses_single_values_of_known_series_and_takes_the_rest()
         write_request([({"__name__": f"m{i}"}, [(1_000, v)]) for i, v in enumerate(values)])
         for values in ([1.0, 2.0, 3.0], [1.0, float("inf"), 3.0])
     ]
-    parser = RemoteWrite()
+    parser = RemoteWrite(Catalogue())
     parser.parse(bodies[0], door())
     parsed = parser.parse(bodies[1], door())
     assert list(map(float, parsed.values)) == [1.0, 3.0] and len(parsed.rejected) == 1

@@ -11,6 +11,7 @@ import numpy as np
 
 from schemas.window_spec import WindowSpec
 from stream.rollup.cells import Cells, combine
+from stream.rollup.samples import Piece, Samples
 from stream.window.counters import CounterTails
 from stream.window.part import Part
 from stream.window.slices import Slice
@@ -130,9 +131,11 @@ class SliceLevels:
             for _, together in groupby(due, key=lambda one: one.end_ms):
                 yield from self._put_together(number, list(together))
             self._make_coarser(number, watermark_ms)
-            if number:  # the finest are soon put together
-                for one in slices.values():
-                    one.pack()
+            for one in slices.values():
+                if number:
+                    one.pack(Piece)
+                elif one.sealed:  # cells of the finest are soon put together again, with those of the next slice
+                    one.pack(Samples)
 
     def _seal(self, number: int, one: Slice) -> None:
         """Fold a slice that the watermark has passed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import UnionType
 
 import numpy as np
 
@@ -72,10 +73,10 @@ class Slice:
         """Have this of a block instead."""
         self._pieces[block] = piece
 
-    def pack(self) -> None:
-        """Take less room until it is looked at again, some minutes from now."""
+    def pack(self, kind: type[Piece] | UnionType) -> None:
+        """Have pieces of a kind take less room until they are looked at again."""
         for block, piece in self._pieces.items():
-            if not isinstance(piece, Packed):
+            if isinstance(piece, kind) and not isinstance(piece, Packed):
                 self._pieces[block] = packed(piece)
 
     def take(self, block: int, pieces: list[Piece], *, bridge: bool = False, in_order: bool = False) -> None:

@@ -21,7 +21,7 @@ import httpx
 from foreshock import __version__
 from foreshock.backup import backup
 from foreshock.client import incidents, query
-from foreshock.heap import one_heap
+from foreshock.heap import prepare_heaps
 from foreshock.quieted import Quieted, Retried
 from foreshock.rehearse import rehearse
 from foreshock.replay import replay
@@ -210,7 +210,7 @@ _with_version(cli)
 
 
 def main() -> None:
-    one_heap()
+    prepare_heaps()
     try:
         cli(standalone_mode=False)
     except click.exceptions.Exit as leave:

@@ -27,6 +27,7 @@ from api.live.hub import LIVE_TOPICS, Hub
 from api.live.socket import LiveSocket
 from foreshock.access import answered_names, check_access, is_loopback
 from foreshock.ending import END_S, end_within
+from foreshock.heap import keep_trimmed
 from foreshock.settings import Auth, Settings, duration_ms
 from foreshock.shown_settings import shown_settings
 from foreshock.telemetry import gauges_of, metrics_app
@@ -236,6 +237,7 @@ class Process:
                 await self._start_stream(stack, log, repository)
             if listener is not None:
                 where = await self._start_api(stack, log, repository, listener)
+        self._task(stack, "heap", keep_trimmed())
         if COLLECT in self._roles:
             interval_ms = duration_ms(self._settings.collect.interval)
             collecting = collect(log, partitions=self._partitions, interval_ms=interval_ms, now_ms=now_ms)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-TAPE_BYTES_MAX = 24 << 20
+TAPE_BYTES_MAX = 12 << 20
 VALUED, ZERO = 18, 9  # bytes of a sample with a value, and of one whose value is left out because it is zero
 _FIRST_LOOK = 4096  # bytes; a series that is not as expected should not cost the comparison of all behind it
 _LOOK_MAX = 65536

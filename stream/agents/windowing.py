@@ -40,7 +40,7 @@ T = TypeVar("T")
 AT_ONCE = 4000  # samples, series or rows that are worked on in the event loop; more go to a thread
 AT_ONCE_BYTES = 24 * AT_ONCE
 SERIES_AT_ONCE = 20_000  # definitions that are written at once
-PENDING_BYTES_MAX = 64 << 20  # rollups and raw samples that wait for the store
+PENDING_BYTES_MAX = 32 << 20  # rollups and raw samples that wait for the store
 
 
 class PartitionWorker:

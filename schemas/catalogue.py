@@ -34,7 +34,7 @@ class Catalogue(Mapping[int, Series]):
 
     def __init__(self) -> None:
         self._lock = RLock()
-        self._table = IdTable(load_max=0.5)
+        self._table = IdTable()
         self._names = _Numbered[str]()  # of entities and metrics
         self._labels = _Numbered[bytes]()  # each set that occurs, encoded
         self._entity, self._metric, self._labelled = (np.zeros(1024, np.int32) for _ in range(3))  # by row

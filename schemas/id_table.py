@@ -7,18 +7,17 @@ import numpy as np
 from schemas.columns import grown
 
 _EMPTY = np.uint64(2**64 - 1)  # ids have 63 bits
+_LOAD_MAX = 0.5
 _LOOK, _RUN_MIN, _TRIES = 2048, 128, 2  # ids compared at once; shorter runs do not pay; so many are tried
 
 
 class IdTable:
     """An open-addressing hash table with linear probing. Ids are hashes themselves, so their low bits choose the slot.
 
-    Who holds it chooses the rows. load_max : how full it may be: at 1/4 it takes 24 to 50 bytes an id, at 1/2 16 to 28.
-    Of one thread.
+    Who holds it chooses the rows. At most half full, it takes 16 to 28 bytes an id. Of one thread.
     """
 
-    def __init__(self, load_max: float) -> None:
-        self._load_max = load_max
+    def __init__(self) -> None:
         self.clear()
 
     def clear(self, rows: int = 0) -> None:
@@ -77,13 +76,13 @@ class IdTable:
             self._by_row = self._ids.data
         self._ids[rows] = ids
         self._count += len(ids)
-        if self._count > len(self._rows) * self._load_max:
+        if self._count > len(self._rows) * _LOAD_MAX:
             self._resize(self._size_for(self._count))
         else:
             self._insert(ids, rows)
 
     def _size_for(self, count: int) -> int:
-        return 1 << int(np.ceil(np.log2(max(1024, count) / self._load_max * 1.25)))
+        return 1 << int(np.ceil(np.log2(max(1024, count) / _LOAD_MAX * 1.25)))
 
     def _resize(self, size: int) -> None:
         self._mask = np.uint64(size - 1)
@@ -119,7 +118,7 @@ class IdSet:
     """Ids, many at a time."""
 
     def __init__(self) -> None:
-        self._table = IdTable(load_max=0.5)
+        self._table = IdTable()
 
     def __len__(self) -> int:
         return len(self._table)

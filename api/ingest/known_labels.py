@@ -25,7 +25,7 @@ class KnownLabels:
     def __init__(self, stored: Catalogue) -> None:
         """stored : definitions, which are not held twice."""
         self.series = Definitions(stored)  # of every one that was added
-        self._table = IdTable(load_max=0.5)
+        self._table = IdTable()
         self._ids = np.zeros(1024, np.uint64)  # by row: the series
         self._entries = np.full(1024, -1, np.int32)  # by row: where on the tape they are
         self._waiting: dict[bytes, Series] = {}  # to be taken in, many at a time

@@ -37,7 +37,7 @@ class SeriesIndex:
 
     def __init__(self, entity_of: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
         self._entity_of = entity_of
-        self._table = IdTable(load_max=0.5)
+        self._table = IdTable()
         self._used = [0]  # rows of each block
         self._open = 0  # the block for the next new entity
         self._block_of = np.zeros(0, np.int16)  # by entity number, -1: none yet

@@ -58,7 +58,7 @@ def test_a_set_of_ids_is_one(batches):
 
 
 def test_rows_are_found_one_by_one_as_many_at_a_time_while_the_table_grows():
-    table, rng = IdTable(load_max=0.5), np.random.default_rng(5)
+    table, rng = IdTable(), np.random.default_rng(5)
     every = np.unique(rng.integers(0, 2**63, 50_000, dtype=np.uint64))
     for part in np.array_split(np.arange(len(every)), 20):
         table.put(every[part], part)
@@ -68,7 +68,7 @@ def test_rows_are_found_one_by_one_as_many_at_a_time_while_the_table_grows():
         assert (table.find(every[part[-1] + 1 :]) == -1).all() and table.find_one(12) == -1
 
 
-table_of_many = IdTable(load_max=0.5)
+table_of_many = IdTable()
 many_ids = np.unique(np.random.default_rng(6).integers(0, 2**63, 9000, dtype=np.uint64))
 table_of_many.put(many_ids, np.arange(len(many_ids)))
 runs = st.lists(st.tuples(st.integers(0, len(many_ids) - 1), st.sampled_from([1, 2, 127, 128, 300, 5000])), max_size=8)

@@ -79,6 +79,14 @@ class Engine:
 
     def __init__(self, path: str) -> None:
         self._session, self._lock, self._path = session.Session(path), threading.Lock(), Path(path)
+        self._settings: dict[str, str] = {}
+
+    def use(self, settings: dict[str, str]) -> None:
+        """Apply a client's settings, as a server does; here all clients send the same."""
+        for name, value in settings.items():
+            if name.isidentifier() and value.isdigit() and self._settings.get(name) != value:
+                self.run(f"SET {name} = {value}")
+                self._settings[name] = value
 
     def run(self, sql: str, shape: str = "Null", params: dict[str, str] | None = None) -> bytes:
         with self._lock:
@@ -211,7 +219,7 @@ class Connection(threading.Thread):
                 raise EOFError("no traces here")
             for _ in range(3):
                 read_varint(self._in)
-        self._settings()
+        settings = self._settings()
         read_binary_str(self._in)
         read_varint(self._in)
         if read_varint(self._in):
@@ -221,6 +229,7 @@ class Connection(threading.Thread):
         if read_varint(self._in) != DATA or self._read_block():
             raise EOFError("no external tables here")
         try:
+            self._engine.use(settings)
             if found := re.fullmatch(r"\s*(INSERT INTO (\w+) \(([\w, ]+)\)) VALUES\s*", sql):
                 self._insert(found[1], found[2], found[3].split(", "))
             else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -11,12 +10,13 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pyarrow
-from clickhouse_driver import Client, errors
+from clickhouse_driver import errors
 
 from schemas.errors import SinkError, SourceError
 from store.base import SETTINGS, Columns, ServerOptions
 from store.cluster import CLUSTER_SETTINGS, on_cluster
 from store.migrate import migrate
+from store.native import SIMPLE, ColumnsClient, objects
 
 # The driver says on each read that maps and arrays are read as Python values: that is what we want.
 logging.getLogger("clickhouse_driver.columns.service").setLevel(logging.ERROR)
@@ -26,8 +26,6 @@ logging.getLogger("clickhouse_driver.connection").setLevel(logging.ERROR)
 CONNECT_TIMEOUT_S = 5
 REQUEST_TIMEOUT_S = 60
 _TROUBLE = (errors.Error, OSError, EOFError)
-# The type of such a column, and of min(column) too; its values are plain ones.
-_SIMPLE = re.compile(r"SimpleAggregateFunction\(\w+, (.+)\)")
 
 
 class ClickhouseStore:
@@ -53,11 +51,11 @@ class ClickhouseStore:
             "settings": {"use_numpy": True, "server_side_params": True} | SETTINGS | clustered,
         }
         self._of_thread = threading.local()
-        self._clients: list[Client] = []
+        self._clients: list[ColumnsClient] = []
 
     def open(self) -> None:
         try:
-            first = Client(**self._arguments)
+            first = ColumnsClient(**self._arguments)
             for sql in self._statements(f"CREATE DATABASE IF NOT EXISTS {self._database}"):  # an identifier, see above
                 first.execute(sql)
             first.disconnect()
@@ -66,8 +64,8 @@ class ClickhouseStore:
         self._of_thread.client = self._connected()
         migrate(self)
 
-    def _connected(self) -> Client:
-        client = Client(**self._arguments, database=self._database)
+    def _connected(self) -> ColumnsClient:
+        client = ColumnsClient(**self._arguments, database=self._database)
         self._clients.append(client)
         return client
 
@@ -103,7 +101,7 @@ class ClickhouseStore:
             columns, types = self._execute(sql, dict(parameters or {}), **options)
         except _TROUBLE as error:
             raise SourceError(f"cannot query the store at {self._where}: {_said(error)}") from error
-        types = [(name, _SIMPLE.sub(r"\1", kind)) for name, kind in types]
+        types = [(name, SIMPLE.sub(r"\1", kind)) for name, kind in types]
         columns = columns or [_empty(kind) for _, kind in types]
         return {name: _column(values, kind) for (name, kind), values in zip(types, columns, strict=True)}
 
@@ -112,7 +110,7 @@ class ClickhouseStore:
         try:
             self._execute(
                 f"INSERT INTO {table} ({', '.join(columns)}) VALUES",
-                [_written(values) for values in columns.values()],
+                [v if isinstance(v, pyarrow.Array) else objects(v) for v in columns.values()],
                 columnar=True,
             )
         except _TROUBLE as error:
@@ -137,19 +135,3 @@ def _column(values: Any, kind: str) -> Any:
     if _is_number(kind):
         return np.asarray(values)
     return list(values) if not isinstance(values, np.ndarray) else values.tolist()
-
-
-def _written(values: Any) -> Any:
-    """Return a column as the driver wants it."""
-    if isinstance(values, pyarrow.Array):
-        as_map = pyarrow.types.is_map(values.type)
-        values = values.to_pylist()
-        if as_map:
-            values = [dict(pairs) for pairs in values]
-    if isinstance(values, np.ndarray):
-        return values
-    if values and not isinstance(values[0], int | float):
-        column = np.empty(len(values), dtype=object)  # np.array would make a matrix of lists of one length
-        column[:] = values
-        return column
-    return np.array(values)

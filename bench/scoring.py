@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from schemas.incident import Incident
-from schemas.rollup import STATS, decode_rollup, encode_series
+from schemas.names import encode_names, names_of
+from schemas.rollup import STATS, decode_rollup
 from schemas.series import make_series
 
 WINDOW_MS = 60_000
@@ -63,7 +64,7 @@ def closes(entities: int, metrics: int) -> dict[str, list[float]]:
             Incident(id=f"i{number}", entity=f"host-{number * 7}", start_ms=start, end_ms=start + 2 * WINDOW_MS)
         )
     series = [make_series(f"host-{e}", f"metric_{m}") for e in range(entities) for m in range(metrics)]
-    names, rng = encode_series(series), np.random.default_rng(1)
+    names, rng = encode_names(names_of(series)), np.random.default_rng(1)
     out: dict[str, list[float]] = {"read": [], "score and learn": [], "write": [], "pause": []}
     for step in range(STEPS):
         data = record(entities, metrics, step, names, rng)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from threading import RLock
-from typing import Generic, TypeVar, get_args
+from typing import Generic, TypeVar
 
 import msgspec
 import numpy as np
 
 from schemas.columns import grown
 from schemas.id_table import IdTable
-from schemas.series import Kind, Series
+from schemas.names import KINDS, Names, by_appearance, joined, names_of
+from schemas.series import Kind, Series, metric_key
 
 T = TypeVar("T", str, bytes)
 
-_KINDS: tuple[Kind, ...] = get_args(Kind)
 _NAME_BYTES = 150  # of a name or a set of labels, besides its characters
 _ROW_BYTES = 45
 _AT_ONCE = 2000  # series; between those others have their turn
@@ -67,7 +67,7 @@ class Catalogue(Mapping[int, Series]):
             self._metric[begin:end] = [self._names.number(one.metric) for one in new]
             encoded = (_encoder.encode(dict(sorted(one.labels.items()))) for one in new)
             self._labelled[begin:end] = [self._labels.number(labels) for labels in encoded]
-            self._kind[begin:end] = [_KINDS.index(one.kind) for one in new]
+            self._kind[begin:end] = [KINDS.index(one.kind) for one in new]
             self._table.put(np.fromiter(unique, np.uint64, len(new)), np.arange(begin, end))
 
     # -- a mapping
@@ -78,7 +78,7 @@ class Catalogue(Mapping[int, Series]):
                 raise KeyError(series_id)
             entity, metric = self._names.every[self._entity[row]], self._names.every[self._metric[row]]
             labels = _decoder.decode(self._labels.every[self._labelled[row]])
-            return Series(series_id, entity, metric, labels, _KINDS[self._kind[row]])
+            return Series(series_id, entity, metric, labels, KINDS[self._kind[row]])
 
     def __contains__(self, series_id: object) -> bool:
         with self._lock:
@@ -113,7 +113,7 @@ class Catalogue(Mapping[int, Series]):
         """Return bool[n], whether each of uint64[n] ids is known and of a kind."""
         with self._lock:
             rows = self._table.find(ids)
-            return (rows >= 0) & (self._kind[rows] == _KINDS.index(kind))
+            return (rows >= 0) & (self._kind[rows] == KINDS.index(kind))
 
     def named(self, ids: np.ndarray) -> list[Series | None]:
         """Return the series of each of uint64[n] ids, None where it is not known."""
@@ -128,13 +128,32 @@ class Catalogue(Mapping[int, Series]):
             out[at] = one
         return out
 
+    def columns(self, ids: np.ndarray) -> tuple[np.ndarray, Names]:
+        """Return intp[k], which of uint64[n] ids are known, and their names."""
+        with self._lock:
+            rows = self._table.find(ids)
+            known = np.flatnonzero(rows >= 0)
+            rows = rows[known]
+            entities, entity_of = by_appearance(self._entity[rows])
+            labelled = np.int64(len(self._labels))
+            pairs, pair_of = by_appearance(self._metric[rows] * labelled + self._labelled[rows])
+            keys = dict[str, int]()  # two pairs may read the same
+            names, labels = self._names.every, self._labels.every
+            of_pair = [
+                keys.setdefault(metric_key(names[metric], _decoder.decode(labels[number])), len(keys))
+                for metric, number in zip(*(part.tolist() for part in divmod(pairs, labelled)), strict=True)
+            ]
+            key_of = np.array(of_pair, np.int32)[pair_of]
+            every = [names[number] for number in entities.tolist()]
+            return known, Names(ids[known], every, entity_of, list(keys), key_of, self._kind[rows])
+
     def _made(self, ids: list[int], rows: np.ndarray) -> list[Series]:
         labelled = self._labelled[rows].tolist()
         labels = {number: _decoder.decode(self._labels.every[number]) for number in set(labelled)}
         names, columns = self._names.every, (self._entity[rows].tolist(), self._metric[rows].tolist())
         kinds = self._kind[rows].tolist()
         return [
-            Series(series_id, names[entity], names[metric], labels[number], _KINDS[kind])
+            Series(series_id, names[entity], names[metric], labels[number], KINDS[kind])
             for series_id, entity, metric, number, kind in zip(ids, *columns, labelled, kinds, strict=True)
         ]
 
@@ -163,6 +182,23 @@ def named_by(catalogues: Iterable[Catalogue], ids: np.ndarray) -> list[Series | 
             if all(out):
                 break
     return out
+
+
+def columns_by(catalogues: Iterable[Catalogue], ids: np.ndarray) -> Names:
+    """Return the names of uint64[n] ids as the first catalogue that knows each says, asked in their order.
+
+    One that none knows has no entity, and as its key its number.
+    """
+    left, parts = np.arange(len(ids)), list[tuple[np.ndarray, Names]]()
+    for catalogue in catalogues:
+        known, names = catalogue.columns(ids[left])
+        if len(known) == len(ids):
+            return names
+        if len(known):
+            parts.append((left[known], names))
+            left = np.delete(left, known)
+    parts.append((left, names_of([Series(i, "", f"series-{i}", {}) for i in ids[left].tolist()])))
+    return joined(parts, len(ids))
 
 
 class _Numbered(Generic[T]):

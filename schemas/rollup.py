@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import msgspec
 import numpy as np
 
-from schemas.series import Series
+from schemas.names import Names, decode_names
 
 # Mergeable columns, in order, then the quantiles read off the sketch.
 FLOATS = ("sum", "min", "max", "sumsq", "first", "last", "increase", "p50", "p95", "p99")
@@ -103,28 +101,21 @@ class RollupMessage(msgspec.Struct):
     definitions: msgspec.Raw = msgspec.field(name="series")  # so a reader needs no other source
 
     @property
-    def series(self) -> list[Series]:
-        """What ``rows`` point to. Most messages of a partition name the same ones: they are read once."""
-        return series_of(bytes(self.definitions))
+    def names(self) -> Names:
+        """Return what ``rows`` point to; raises as ``decode_names``."""
+        return decode_names(self.definitions)
 
 
 STATS = ("sum", "min", "max", "mean", "stddev", "first", "last", "p50", "p95", "p99", "rate", "increase")
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(RollupMessage)
-_series_decoder = msgspec.msgpack.Decoder(list[Series])
 
 
-@lru_cache(8)
-def series_of(definitions: bytes) -> list[Series]:
-    """Return the series of ``RollupMessage.definitions``."""
-    return _series_decoder.decode(definitions)
-
-
-def encode_rollup(rollup: Rollup, part: slice | np.ndarray, rows: np.ndarray, series: msgspec.Raw) -> bytes:
+def encode_rollup(rollup: Rollup, part: slice | np.ndarray, rows: np.ndarray, names: msgspec.Raw) -> bytes:
     """Return the message for the log, of some rows.
 
-    rows : which of ``series``, definitions encoded by ``encode_series``, each row of the part is of.
+    rows : which of ``names``, encoded by ``encode_names``, each row of the part is of.
     """
     columns = {stat: np.ascontiguousarray(getattr(rollup, stat)[part], "<f8").tobytes() for stat in STATS}
     message = {
@@ -136,14 +127,9 @@ def encode_rollup(rollup: Rollup, part: slice | np.ndarray, rows: np.ndarray, se
         "rows": rows.astype("<i8").tobytes(),
         "count": rollup.count[part].astype("<u8").tobytes(),
         "columns": columns,
-        "series": series,
+        "series": names,
     }
     return _encoder.encode(message)
-
-
-def encode_series(series: list[Series]) -> msgspec.Raw:
-    """Return definitions encoded, to be used for many messages."""
-    return msgspec.Raw(_encoder.encode(series))
 
 
 def decode_rollup(data: bytes) -> RollupMessage:

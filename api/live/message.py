@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property, lru_cache, partial
-from typing import Any, NamedTuple
+from functools import cached_property, partial
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,8 +13,9 @@ from log.base import Record
 from schemas.batch import columns, decode_batch
 from schemas.catalogue import Named
 from schemas.errors import DataError
+from schemas.names import Names
 from schemas.patterns import fits
-from schemas.rollup import RollupMessage, decode_rollup, series_of
+from schemas.rollup import RollupMessage, decode_rollup
 from schemas.topics import ALERTS, ROLLUPS, SAMPLES, VERDICTS
 from schemas.verdict import decode_verdicts
 
@@ -174,22 +175,6 @@ def _samples(record: Record, named: Named) -> Iterator[LiveMessage]:
         yield LiveMessage("samples", entity, "", row, {"entity": entity}, partial(list, points))
 
 
-class _Names(NamedTuple):
-    """Of the series of a message: whose each is, and what it is called."""
-
-    entities: list[str]
-    entity_of: np.ndarray  # intp by series, index into ``entities``
-    keys: list[str]  # by series
-
-
-@lru_cache(8)
-def _names_of(definitions: bytes) -> _Names:
-    """Return the names; most records of a partition define the same series."""
-    series, entities = series_of(definitions), dict[str, int]()
-    entity_of = np.array([entities.setdefault(one.entity, len(entities)) for one in series], np.intp)
-    return _Names(list(entities), entity_of, [one.key for one in series])
-
-
 class _Statistics(msgspec.Struct, gc=False):
     """What a rollup message says of one metric; ``rate`` of counters alone."""
 
@@ -209,8 +194,8 @@ class _Statistics(msgspec.Struct, gc=False):
 class _Rows:
     """The columns of a rollup message, read where they are wanted."""
 
-    def __init__(self, message: RollupMessage, series: np.ndarray, keys: list[str]) -> None:
-        self._message, self._series, self._keys = message, series, keys
+    def __init__(self, message: RollupMessage, series: np.ndarray, names: Names) -> None:
+        self._message, self._series, self._names = message, series, names
 
     @cached_property
     def _columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -222,7 +207,7 @@ class _Rows:
 
     def statistics(self, rows: np.ndarray) -> list[tuple[str, _Statistics]]:
         counts, stacked, rates = self._columns
-        keys = [self._keys[number] for number in self._series[rows].tolist()]
+        keys = [self._names.keys[number] for number in self._names.key_of[self._series[rows]].tolist()]
         columns: list[list] = [counts[rows].tolist(), *stacked[:, rows].tolist()]
         if rates is not None:
             columns.append([msgspec.UNSET if rate != rate else rate for rate in rates[rows].tolist()])
@@ -236,8 +221,8 @@ def _rollups(record: Record) -> Iterator[LiveMessage]:
     series = np.frombuffer(message.rows, "<i8")
     if not len(series):
         return
-    names = _names_of(bytes(message.definitions))
-    columns = _Rows(message, series, names.keys)
+    names = message.names
+    columns = _Rows(message, series, names)
     group = names.entity_of[series]
     if int(starts.min()) != int(starts.max()):
         group = group + np.unique(starts, return_inverse=True)[1] * len(names.entities)

@@ -16,8 +16,9 @@ import numpy as np
 from log.base import Log, Record
 from log.between import between
 from schemas.batch import NO_ADVANCE, SampleBatch, decode_batch, encode_batch
-from schemas.catalogue import Catalogue, named_by
+from schemas.catalogue import Catalogue, columns_by, named_by
 from schemas.errors import SinkError, SourceError
+from schemas.names import Names
 from schemas.rollup import Rollup
 from schemas.series import Series
 from schemas.topics import EVENTS_REJECTED, ROLLUPS, SAMPLES
@@ -28,7 +29,7 @@ from store.raw import RawSamples, place
 from store.repository import Repository
 from stream.agents.unstored import Taken, Unstored
 from stream.jobs.longer import touched_by
-from stream.rollup.message import Messages
+from stream.rollup.message import messages_of
 from stream.settings import StreamSettings
 from stream.window.correction import Correction
 from stream.window.counters import LOOK_BACK_MS
@@ -60,7 +61,6 @@ class PartitionWorker:
         self.close_seconds = 0.0  # spent on windows that closed, until they were on the log
         self._unstored = Unstored()
         self._entities: dict[str, int] = {}
-        self._messages = Messages(self._named)
         self._closing: Iterator[Rollup] | None = None
         self._part: Rollup | None = None  # of the windows that close, what is not kept yet
         self._checkpoint: dict[str, Any] = {}  # the last that was written
@@ -115,6 +115,10 @@ class PartitionWorker:
     def _named(self, ids: np.ndarray) -> list[Series | None]:
         """Return the series of uint64[n] ids, stored or not."""
         return named_by(self._known, ids)
+
+    def _columns(self, ids: np.ndarray) -> Names:
+        """Return what series are called, of uint64[n] ids."""
+        return columns_by(self._known, ids)
 
     @property
     def _known(self) -> tuple[Catalogue, ...]:
@@ -264,8 +268,8 @@ class PartitionWorker:
 
     async def _keep(self, rollup: Rollup) -> None:
         """Hand a rollup to whoever follows, and to the next write to the store."""
-        encode, small = self._messages.of, len(rollup) < AT_ONCE
-        for message in encode(rollup) if small else await self._off_loop(encode, rollup):
+        small, named = len(rollup) < AT_ONCE, self._columns
+        for message in messages_of(rollup, named) if small else await self._off_loop(messages_of, rollup, named):
             await self._log.append(ROLLUPS, self.partition, message)
         self.counters["late_rows" if rollup.late else "rows"] += len(rollup)
         self._unstored.add_rollup(rollup)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
-from schemas.rollup import RollupMessage, series_of
+from schemas.rollup import RollupMessage
 from schemas.series import Series
 
 
@@ -34,26 +32,6 @@ class Frame:
         return self.stats["mean"]
 
 
-class _Places(NamedTuple):
-    entities: list[str]
-    metrics: list[str]
-    entity_of: np.ndarray  # intp by series, index into ``entities``
-    metric_of: np.ndarray
-    event: np.ndarray  # bool by series
-
-
-@lru_cache(8)
-def _places(definitions: bytes) -> _Places:
-    """Return where each series of a message goes; most messages of a partition name the same series."""
-    entities: dict[str, int] = {}
-    metrics: dict[str, int] = {}
-    series = series_of(definitions)
-    entity_of = np.array([entities.setdefault(s.entity, len(entities)) for s in series], np.intp)
-    metric_of = np.array([metrics.setdefault(s.key, len(metrics)) for s in series], np.intp)
-    event = np.array([s.kind == "event" for s in series], bool)
-    return _Places(list(entities), list(metrics), entity_of, metric_of, event)
-
-
 def frames_from_message(message: RollupMessage) -> list[Frame]:
     """Return a frame a window, by rising start: entities and series keys in order of first appearance.
 
@@ -61,23 +39,23 @@ def frames_from_message(message: RollupMessage) -> list[Frame]:
     """
     starts, ends = np.frombuffer(message.starts, "<i8"), np.frombuffer(message.ends, "<i8")
     rows = np.frombuffer(message.rows, "<i8")
-    entities, metrics, entity_of, metric_of, event = _places(bytes(message.definitions))
+    names = message.names
     mean, rate = (np.frombuffer(message.columns[stat], "<f8") for stat in ("mean", "rate"))
-    values = _level(mean, rate, np.frombuffer(message.count, "<u8"), event[rows])
+    values = _level(mean, rate, np.frombuffer(message.count, "<u8"), names.are("event")[rows])
     heads = np.flatnonzero(np.diff(starts, prepend=starts[0] - 1)) if len(starts) else np.zeros(0, int)
     frames = []
     for head, tail in zip(heads.tolist(), [*heads[1:].tolist(), len(starts)], strict=True):
         part = slice(head, tail)
-        there, row = np.unique(entity_of[rows[part]], return_inverse=True)
-        mean = np.full((len(there), len(metrics)), np.nan)
-        mean[row, metric_of[rows[part]]] = values[part]
+        there, row = np.unique(names.entity_of[rows[part]], return_inverse=True)
+        mean = np.full((len(there), len(names.keys)), np.nan)
+        mean[row, names.key_of[rows[part]]] = values[part]
         frames.append(
             Frame(
                 message.rollup,
                 int(starts[head]),
                 int(ends[head]),
-                [entities[i] for i in there.tolist()],
-                metrics,
+                [names.entities[i] for i in there.tolist()],
+                names.keys,
                 {"mean": mean},
                 message.version,
                 message.late,

@@ -9,10 +9,12 @@ another.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from log.base import Log
+from schemas.catalogue import columns_by
 from schemas.rollup import Rollup
 from schemas.series import partition_of
 from schemas.topics import ROLLUPS
@@ -20,7 +22,7 @@ from schemas.window_spec import in_memory
 from store.complete import complete_since
 from store.longer import CLOCK_SKEW_MS, Due, LongerTable
 from store.repository import Repository
-from stream.rollup.message import Messages
+from stream.rollup.message import messages_of
 from stream.window.calendar import LongWindow
 
 SETTLE_MS = 2_000  # a window that is being filled by a history waits until no source was written for so long
@@ -106,13 +108,14 @@ class LongerRollups:
 
     async def _publish(self, rollup: Rollup) -> None:
         """Hand the rows to whoever follows: the page, and the models of that rollup."""
-        series = self._repository.series
+        named = partial(columns_by, [self._repository.series])
         partition = np.zeros(len(rollup), np.int64)
         if self._partitions > 1:
             unique, at = np.unique(rollup.ids, return_inverse=True)
-            owner = [partition_of(one.entity, self._partitions) if one else 0 for one in series.named(unique)]
-            partition = np.array(owner, np.int64)[at]
+            names = named(unique)
+            owner = [partition_of(entity, self._partitions) if entity else 0 for entity in names.entities]
+            partition = np.array(owner, np.int64)[names.entity_of][at]
         for number in np.unique(partition).tolist():
             mine = rollup.where(np.flatnonzero(partition == number))
-            for message in Messages(series.named).of(mine):
+            for message in messages_of(mine, named):
                 await self._log.append(ROLLUPS, number, message)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from collections.abc import Callable
 
-import msgspec
 import numpy as np
 
-from schemas.catalogue import Named
-from schemas.rollup import Rollup, encode_rollup, encode_series
-from schemas.series import Series
+from schemas.names import Names, encode_names
+from schemas.rollup import Rollup, encode_rollup
 
 MESSAGE_ROWS = 20_000
 ROWS_MAX = 1 << 15  # of a message: as many as a block of windows that close, each of which may become a verdict
-ROW_BYTES = 128  # without its series' definition
+ROW_BYTES = 128  # without what its series is called
 MESSAGE_BYTES_MAX = 16 << 20  # well below what a record of the log may have
-DEFINITIONS_BYTES_MAX = 8 << 20  # lists of series definitions, encoded, kept for the windows to come
 
 
 def _whole_windows(rollup: Rollup) -> list[slice]:
@@ -35,54 +32,36 @@ def _whole_windows(rollup: Rollup) -> list[slice]:
     return out
 
 
-class Messages:
-    """Encodes rollups. Most windows have the series of the window before: their definitions are encoded once."""
+def messages_of(rollup: Rollup, named: Callable[[np.ndarray], Names]) -> list[bytes]:
+    """Return the messages of a rollup, n > 0 rows: of what closes, a block of a window, one if that fits.
 
-    def __init__(self, named: Named) -> None:
-        self._known = named
-        self._encoded: dict[bytes, msgspec.Raw] = {}
-        self._size = 0
+    named : returns what series are called, of uint64[n] ids.
+    """
+    out = []
+    for part in _whole_windows(rollup):
+        out += _fitting(rollup, np.arange(part.start, part.stop), named)
+    return out
 
-    def of(self, rollup: Rollup) -> list[bytes]:
-        """Return the messages of a rollup, n > 0 rows: of what closes, a block of a window, one if that fits."""
-        out = []
-        for part in _whole_windows(rollup):
-            out += self._fitting(rollup, np.arange(part.start, part.stop))
-        return out
 
-    def _fitting(self, rollup: Rollup, at: np.ndarray) -> list[bytes]:
-        """Return the messages of some rows: one, or of half of the entities each, where that is too large for a record.
+def _fitting(rollup: Rollup, at: np.ndarray, named: Callable[[np.ndarray], Names]) -> list[bytes]:
+    """Return the messages of some rows: one, or of half of the entities each, where that is too large for a record.
 
-        Entities are cut by name, so that of other windows the same ones are together.
-        """
-        ids = rollup.ids[at]
-        one_window = rollup.start_ms[at[0]] == rollup.start_ms[at[-1]]
-        unique, rows = (ids, np.arange(len(ids))) if one_window else np.unique(ids, return_inverse=True)
-        if len(at) <= ROWS_MAX:
-            names = self._definitions(unique)
-            if len(bytes(names)) + ROW_BYTES * len(at) <= MESSAGE_BYTES_MAX or len(at) == 1:
-                whole = len(at) == len(rollup)
-                return [encode_rollup(rollup, slice(None) if whole else at, rows, names)]
-        entities = np.array([one.entity for one in self._named(unique)])[rows]
-        there = np.unique(entities)
-        if len(there) > 1:
-            first = entities < there[len(there) // 2]
-        else:  # more than fits of one entity
-            first = np.arange(len(at)) < len(at) // 2
-        return self._fitting(rollup, at[first]) + self._fitting(rollup, at[~first])
-
-    def _definitions(self, ids: np.ndarray) -> msgspec.Raw:
-        key = blake2b(ids.tobytes(), digest_size=16).digest()
-        names = self._encoded.get(key)
-        if names is None:
-            names = encode_series(self._named(ids))
-            size = len(bytes(names))
-            if self._size + size > DEFINITIONS_BYTES_MAX:
-                self._encoded.clear()
-                self._size = 0
-            self._encoded[key], self._size = names, self._size + size
-        return names
-
-    def _named(self, ids: np.ndarray) -> list[Series]:
-        pairs = zip(ids.tolist(), self._known(ids), strict=True)
-        return [one or Series(i, "", f"series-{i}", {}) for i, one in pairs]
+    Entities are cut by name, so that of other windows the same ones are together.
+    """
+    ids = rollup.ids[at]
+    one_window = rollup.start_ms[at[0]] == rollup.start_ms[at[-1]]
+    unique, rows = (ids, np.arange(len(ids))) if one_window else np.unique(ids, return_inverse=True)
+    names = named(unique)
+    if len(at) <= ROWS_MAX:
+        encoded = encode_names(names)
+        if len(bytes(encoded)) + ROW_BYTES * len(at) <= MESSAGE_BYTES_MAX or len(at) == 1:
+            whole = len(at) == len(rollup)
+            return [encode_rollup(rollup, slice(None) if whole else at, rows, encoded)]
+    if len(names.entities) > 1:
+        by_name = np.argsort(np.array(names.entities))
+        in_first = np.zeros(len(by_name), bool)
+        in_first[by_name[: len(by_name) // 2]] = True
+        first = in_first[names.entity_of[rows]]
+    else:  # more than fits of one entity
+        first = np.arange(len(at)) < len(at) // 2
+    return _fitting(rollup, at[first], named) + _fitting(rollup, at[~first], named)

@@ -147,7 +147,7 @@ class Deployment:
         for record in await self.log.read(ROLLUPS, 0, 0, records_max=10**6):
             one = decode_rollup(record.value)
             starts, rows, counts = (np.frombuffer(c, np.int64) for c in (one.starts, one.rows, one.count))
-            out |= keyed([one.rollup] * len(rows), starts, [one.series[row].series_id for row in rows], counts)
+            out |= keyed([one.rollup] * len(rows), starts, one.names.ids[rows], counts)
         return out
 
 

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from log.kafka_topics import RECORD_BYTES_MAX
+from schemas.catalogue import Catalogue, columns_by
 from schemas.rollup import decode_rollup
 from schemas.series import make_series
 from stream.rollup import message as module
 from stream.rollup.aggregate import aggregate
-from stream.rollup.message import MESSAGE_BYTES_MAX, Messages
+from stream.rollup.message import MESSAGE_BYTES_MAX, messages_of
 
 MINUTE = 60_000
 
@@ -31,16 +32,18 @@ def rows_of(messages):
     rows, entities = [], []
     for one in map(decode_rollup, messages):
         starts, at = np.frombuffer(one.starts, "<i8"), np.frombuffer(one.rows, "<i8")
-        series, sums = one.series, np.frombuffer(one.columns["sum"], "<f8")
-        rows += zip(starts.tolist(), (series[i].series_id for i in at), sums.tolist(), strict=True)
-        entities.append({(start, series[i].entity) for start, i in zip(starts.tolist(), at, strict=True)})
-        assert {*at.tolist()} == {*range(len(series))}, "no definition that no row needs"
+        names, sums = one.names, np.frombuffer(one.columns["sum"], "<f8")
+        rows += zip(starts.tolist(), names.ids[at].tolist(), sums.tolist(), strict=True)
+        whose = (names.entities[i] for i in names.entity_of[at].tolist())
+        entities.append(set(zip(starts.tolist(), whose, strict=True)))
+        assert {*at.tolist()} == {*range(len(names.ids))}, "no definition that no row needs"
     return rows, entities
 
 
 def check(rollup, series):
-    known = {one.series_id: one for one in series}
-    messages = Messages(lambda ids: [known.get(i) for i in ids.tolist()]).of(rollup)
+    known = Catalogue()
+    known.add(series)
+    messages = messages_of(rollup, lambda ids: columns_by([known], ids))
     rows, entities = rows_of(messages)
     assert sorted(rows) == sorted(zip(rollup.start_ms.tolist(), rollup.ids.tolist(), rollup.sum.tolist(), strict=True))
     return messages, entities

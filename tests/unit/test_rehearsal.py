@@ -14,8 +14,9 @@ from log.base import Record
 from log.open import open_log
 from schemas.errors import DataError
 from schemas.incident import Incident
+from schemas.names import encode_names, names_of
 from schemas.rehearsal import Wanted
-from schemas.rollup import Rollup, decode_rollup, encode_rollup, encode_series
+from schemas.rollup import Rollup, decode_rollup, encode_rollup
 from schemas.series import make_series
 from schemas.topics import ALL, INCIDENTS, ROLLUPS
 from store.base import open_store
@@ -127,7 +128,7 @@ class Site:
         names = ("topic", "partition", "resume_offset", "floor_ms", "watermark_ms", "version")
         checkpoint = dict(zip(names, ("t", 0, 0, 0, 0, 1), strict=True))
         await repository.write(rollups, SERIES, [], checkpoint)
-        rows, series = np.arange(len(SERIES)), encode_series(SERIES)
+        rows, series = np.arange(len(SERIES)), encode_names(names_of(SERIES))
         for offset, rollup in enumerate(rollups):
             value = encode_rollup(rollup, slice(None), rows, series)
             self.records.append(Record(ROLLUPS, 0, offset, 0, None, value))

@@ -17,7 +17,8 @@ from log.base import Record
 from log.embedded import EmbeddedLog
 from schemas.errors import SinkError
 from schemas.incident import Incident
-from schemas.rollup import encode_rollup, encode_series
+from schemas.names import encode_names, names_of
+from schemas.rollup import encode_rollup
 from schemas.series import make_series
 from schemas.topics import INCIDENTS, ROLLUPS, VERDICTS
 from schemas.verdict import decode_verdicts_in_short
@@ -60,7 +61,7 @@ def incidents():
 def records():
     """Return the rollups of each minute, some entities silent now and then; a queue grows before each incident."""
     rng, ids = np.random.default_rng(3), np.array([one.series_id for one in SERIES], np.uint64)
-    names = encode_series(sorted(SERIES, key=lambda one: one.series_id))
+    names = encode_names(names_of(sorted(SERIES, key=lambda one: one.series_id)))
     for i in range(WINDOWS):
         values = rng.normal(50, 3, len(ids))
         build_up = max((i - (at - 15) for at in range(30, WINDOWS, 45) if at - 15 <= i < at + 8), default=0)

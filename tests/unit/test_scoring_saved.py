@@ -8,7 +8,8 @@ import pytest
 
 from log.base import Record
 from schemas.errors import SinkError
-from schemas.rollup import encode_rollup, encode_series
+from schemas.names import encode_names, names_of
+from schemas.rollup import encode_rollup
 from schemas.series import make_series
 from schemas.topics import INCIDENTS, ROLLUPS, VERDICTS
 from stream.agents.scoring import PartitionScorer
@@ -32,7 +33,7 @@ def records():
         rollup = aggregate(
             "1m", MINUTE, starts, ids, starts, values, counters=np.zeros(len(ids), bool), version=i, late=False
         )
-        names = encode_series(sorted(SERIES, key=lambda one: one.series_id))
+        names = encode_names(names_of(sorted(SERIES, key=lambda one: one.series_id)))
         yield Record(ROLLUPS, 0, i, 0, None, encode_rollup(rollup, slice(None), np.arange(len(ids)), names))
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from api.live.message import Filter, kind_of, messages_of
 from log.base import Record
-from schemas.rollup import STATS, encode_series
+from schemas.names import encode_names, names_of
+from schemas.rollup import STATS
 from schemas.series import make_series
 from schemas.topics import ROLLUPS, VERDICTS
 from schemas.verdict import Verdict, encode_verdicts
@@ -29,7 +30,7 @@ def record(rows, late):
     starts = np.array([10_000 * w for w, _, _, _ in rows], np.int64)
     columns = {stat: np.arange(n, dtype=float) + number / 100 for number, stat in enumerate(STATS)}
     columns["rate"] = np.array([1.5 if counter else np.nan for *_, counter in rows], float)
-    message = {"rollup": "10s", "version": 1, "late": late, "series": encode_series(known)}
+    message = {"rollup": "10s", "version": 1, "late": late, "series": encode_names(names_of(known))}
     message |= {"starts": starts.tobytes(), "ends": (starts + 10_000).tobytes()}
     message |= {"rows": np.array([4 * e + m for _, e, m, _ in rows], np.int64).tobytes()}
     message |= {"count": np.arange(1, n + 1, dtype=np.uint64).tobytes()}

@@ -193,7 +193,7 @@ class StreamWorker:
     def _new_worker(self, topic: str, partition: int) -> Worker | None:
         given = (partition, self._log, self._repository)
         if topic == SAMPLES:
-            return PartitionWorker(*given, self._settings, self._now_ms)
+            return PartitionWorker(*given, self._settings, self._now_ms, lambda: len(self.windows))
         if topic == ROLLUPS:
             return PartitionScorer(*given, self._settings, self._now_ms)
         if topic == VERDICTS:

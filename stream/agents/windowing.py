@@ -41,7 +41,8 @@ T = TypeVar("T")
 AT_ONCE = 4000  # samples, series or rows that are worked on in the event loop; more go to a thread
 AT_ONCE_BYTES = 24 * AT_ONCE
 SERIES_AT_ONCE = 20_000  # definitions that are written at once
-PENDING_BYTES_MAX = 32 << 20  # rollups and raw samples that wait for the store
+# Rollups and raw samples that wait for the store, of all partitions of a process; so much of each at the least.
+PENDING_BYTES_MAX, PENDING_BYTES_LEAST = 32 << 20, 1 << 20
 
 
 class PartitionWorker:
@@ -49,14 +50,21 @@ class PartitionWorker:
 
     Two locks: samples are taken in and windows closed under ``_lock``, which is never held while the store is waited
     for; corrections and writes to the store follow one another under ``_storing``. So nobody who waits for a window
-    waits for the store, until PENDING_BYTES_MAX wait for it.
+    waits for the store, until too much waits for it: ``partitions`` share PENDING_BYTES_MAX.
     """
 
     def __init__(
-        self, partition: int, log: Log, repository: Repository, settings: StreamSettings, now_ms: Callable[[], int]
+        self,
+        partition: int,
+        log: Log,
+        repository: Repository,
+        settings: StreamSettings,
+        now_ms: Callable[[], int],
+        partitions: Callable[[], int] = lambda: 1,
     ) -> None:
+        """partitions : returns how many this process has the windows of."""
         self.partition, self._log, self._repository, self._settings = partition, log, repository, settings
-        self._now_ms = now_ms
+        self._now_ms, self._partitions = now_ms, partitions
         self.counters: Counter[str] = Counter()
         self.close_seconds = 0.0  # spent on windows that closed, until they were on the log
         self._unstored = Unstored()
@@ -128,7 +136,7 @@ class PartitionWorker:
     async def process(self, records: list[Record]) -> None:
         """Take a fetch of records in. An unreadable one is put aside and counted.
 
-        While the store is away no more is taken in than fits into PENDING_BYTES_MAX: the log keeps the rest.
+        While the store is away no more is taken in than this partition may hold: the log keeps the rest.
         """
         assert self._windows is not None, "BUG: not open"
         if self._failure is not None:
@@ -143,12 +151,16 @@ class PartitionWorker:
     @property
     def _full(self) -> bool:
         assert self._windows is not None, "BUG: not open"
-        return self._unstored.bytes > PENDING_BYTES_MAX or self._windows.late_full
+        return self._unstored.bytes > self._pending_max or self._windows.late_full
 
     @property
     def _rollups_full(self) -> bool:
         # Of all that waits the rollups are a part: they are only counted out where all of it is too much.
-        return self._unstored.bytes > PENDING_BYTES_MAX and self._unstored.rollup_bytes > PENDING_BYTES_MAX
+        return self._unstored.bytes > self._pending_max and self._unstored.rollup_bytes > self._pending_max
+
+    @property
+    def _pending_max(self) -> int:
+        return max(PENDING_BYTES_LEAST, PENDING_BYTES_MAX // max(1, self._partitions()))
 
     async def _process(self, records: list[Record]) -> None:
         assert self._windows is not None, "BUG: not open"

@@ -52,8 +52,8 @@ async def parts(tmp_path):
     await log.stop()
 
 
-async def opened(log, repository):
-    worker = PartitionWorker(0, log, repository, SETTINGS, lambda: BEGIN)
+async def opened(log, repository, partitions=1):
+    worker = PartitionWorker(0, log, repository, SETTINGS, lambda: BEGIN, lambda: partitions)
     await worker.open()
     return worker
 
@@ -151,10 +151,14 @@ async def test_a_write_that_nobody_waits_for_any_more_leaves_each_raw_sample_onc
     assert rows["n"].tolist() == rows["u"].tolist() == [400]
 
 
-async def test_while_the_store_is_away_no_more_is_held_than_fits_and_then_all_of_it_arrives(parts, monkeypatch):
+@pytest.mark.parametrize(("partitions", "most", "least"), [(1, 100_000, 1), (3, 300_000, 1), (3, 30_000, 100_000)])
+async def test_while_the_store_is_away_no_more_is_held_than_fits_and_then_all_of_it_arrives(
+    parts, monkeypatch, partitions, most, least
+):
     log, repository, store = parts
-    monkeypatch.setattr(windowing, "PENDING_BYTES_MAX", 100_000)
-    worker = await opened(log, repository)
+    monkeypatch.setattr(windowing, "PENDING_BYTES_MAX", most)
+    monkeypatch.setattr(windowing, "PENDING_BYTES_LEAST", least)
+    worker = await opened(log, repository, partitions)
     for second in range(70):
         await write(log, [second], rows=100)
     store.away = True

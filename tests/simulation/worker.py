@@ -155,7 +155,7 @@ async def _run(rng: random.Random) -> tuple[Table, dict]:
         worker._thread = Inline()  # type: ignore[assignment]
         at = await worker.open()
         windows: Any = worker._windows
-        for part, name in ((windows, "apply"), (windows, "_rollup"), (windows, "corrected"), (worker._messages, "of")):
+        for part, name in ((windows, "apply"), (windows, "_rollup"), (windows, "corrected"), (worker, "_columns")):
             setattr(part, name, faults.within(getattr(part, name)))
         return worker, at
 

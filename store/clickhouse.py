@@ -9,14 +9,13 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
-import pyarrow
 from clickhouse_driver import errors
 
 from schemas.errors import SinkError, SourceError
 from store.base import SETTINGS, Columns, ServerOptions
 from store.cluster import CLUSTER_SETTINGS, on_cluster
 from store.migrate import migrate
-from store.native import SIMPLE, ColumnsClient, objects
+from store.native import SIMPLE, ColumnsClient
 
 # The driver says on each read that maps and arrays are read as Python values: that is what we want.
 logging.getLogger("clickhouse_driver.columns.service").setLevel(logging.ERROR)
@@ -110,7 +109,7 @@ class ClickhouseStore:
         try:
             self._execute(
                 f"INSERT INTO {table} ({', '.join(columns)}) VALUES",
-                [v if isinstance(v, pyarrow.Array) else objects(v) for v in columns.values()],
+                list(columns.values()),
                 columnar=True,
             )
         except _TROUBLE as error:

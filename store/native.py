@@ -33,7 +33,7 @@ _SHORT = 0x80  # bytes from which on a length takes more than one
 
 
 class ColumnsClient(Client):
-    """A driver's client whose inserts are columns, each a NumPy or an Arrow array: one block an insert."""
+    """A driver's client whose inserts are columns, each a NumPy or an Arrow array or a list: one block an insert."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -72,7 +72,7 @@ class _BlockOut(BlockOutputStream):
 def encoded_column(kind: str, values: Any) -> bytes | None:
     """Return a column of a type in the native format, None where that is left to the driver.
 
-    values : numpy.ndarray or pyarrow.Array without nulls.
+    values : numpy.ndarray, pyarrow.Array without nulls, or a list, which is always left.
     """
     kind = SIMPLE.sub(r"\1", kind)
     if kind in _NUMBERS and isinstance(values, np.ndarray):

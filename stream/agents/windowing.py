@@ -16,11 +16,10 @@ import numpy as np
 from log.base import Log, Record
 from log.between import between
 from schemas.batch import NO_ADVANCE, SampleBatch, decode_batch, encode_batch
-from schemas.catalogue import Catalogue, columns_by, named_by
+from schemas.catalogue import Catalogue, columns_by
 from schemas.errors import SinkError, SourceError
 from schemas.names import Names
 from schemas.rollup import Rollup
-from schemas.series import Series
 from schemas.topics import EVENTS_REJECTED, ROLLUPS, SAMPLES
 from schemas.window_spec import in_memory, parse_rollup
 from store.base import Columns
@@ -115,14 +114,9 @@ class PartitionWorker:
 
     def _entity_numbers(self, ids: np.ndarray) -> np.ndarray:
         unique, at = np.unique(ids, return_inverse=True)
-        numbers = np.empty(len(unique), np.int64)
-        for i, series in enumerate(self._named(unique)):
-            numbers[i] = self._entities.setdefault(series.entity if series else "", len(self._entities))
-        return numbers[at]
-
-    def _named(self, ids: np.ndarray) -> list[Series | None]:
-        """Return the series of uint64[n] ids, stored or not."""
-        return named_by(self._known, ids)
+        names = columns_by(self._known, unique)
+        numbers = [self._entities.setdefault(entity, len(self._entities)) for entity in names.entities]
+        return np.array(numbers, np.int64)[names.entity_of][at]
 
     def _columns(self, ids: np.ndarray) -> Names:
         """Return what series are called, of uint64[n] ids."""

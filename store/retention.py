@@ -19,7 +19,8 @@ def apply_retention(store: Store, retention_s: Mapping[str, int | None], now_ms:
         is not gone tomorrow. Raw samples' time counts from the sample.
 
     What is there already follows beside everything else: when its time is up is worked out anew (migration 0008), and
-    what is over goes with the next merges.
+    what is over goes with the next merges. Parts that were worked out first are merged at once, the rest of a partition
+    after ``merge_with_ttl_timeout`` (migration 0006) at most.
     """
     assert all(re.fullmatch(r"samples|[0-9a-z/]+", name) for name in retention_s), "BUG: not checked"
     wanted = ",".join(f"{name}={seconds}" for name, seconds in sorted(retention_s.items()))

@@ -80,7 +80,7 @@ def _csv_field(text: str) -> str:
 
 
 def _arrow(labels: list[str], starts_ms: np.ndarray, values: np.ndarray) -> bytes:
-    import pyarrow
+    from store.arrow import pyarrow
 
     columns = [pyarrow.array(starts_ms), *(pyarrow.array(column) for column in np.ascontiguousarray(values.T))]
     table = pyarrow.Table.from_arrays(columns, names=labels)

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow
 from chdb import session
 
 from schemas.errors import SinkError, SourceError
+from store.arrow import pyarrow
 from store.base import SETTINGS, Columns
 from store.migrate import migrate
 

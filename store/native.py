@@ -12,13 +12,14 @@ import re
 from typing import Any
 
 import numpy as np
-import pyarrow
 from clickhouse_driver import Client, defines
 from clickhouse_driver.block import ColumnOrientedBlock
 from clickhouse_driver.columns.service import write_column
 from clickhouse_driver.streams.native import BlockOutputStream
 from clickhouse_driver.varint import write_varint
 from clickhouse_driver.writer import write_binary_str, write_binary_uint8
+
+from store.arrow import pyarrow
 
 # The type of such a column, and of min(column) too; its values are plain ones.
 SIMPLE = re.compile(r"SimpleAggregateFunction\(\w+, (.+)\)")

@@ -237,6 +237,6 @@ def _matcher(patterns: list[str]) -> Callable[[str], bool]:
 
 
 def _map_column(maps: list[dict[str, str]]) -> Any:
-    import pyarrow
+    from store.arrow import pyarrow
 
     return pyarrow.array([list(m.items()) for m in maps], pyarrow.map_(pyarrow.string(), pyarrow.string()))

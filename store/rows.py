@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow
 
 from schemas.buckets import keys_of
 from schemas.rollup import Rollup
+from store.arrow import pyarrow
 from store.base import Columns
 
 NUMBERS = (

@@ -195,6 +195,24 @@ class Repository:
             for name in parts[0]
         }
 
+    async def rows_around(self, rollup: str, ids: np.ndarray, starts: np.ndarray, reach_ms: int) -> Columns:
+        """Return a few columns of the stored rows of these series in their windows at ``starts`` and, at the least, up
+        to ``reach_ms`` before and after.
+        """
+        sql = """SELECT series_id, start_ms, version, first, first_ms, last, last_ms, increase FROM rollups FINAL
+            WHERE rollup = {rollup:String} AND start_ms BETWEEN {low:Int64} AND {high:Int64}
+                AND series_id IN {ids:Array(UInt64)}"""
+        order = np.argsort(starts)
+        runs = np.split(order, np.flatnonzero(np.diff(starts[order]) > 2 * reach_ms) + 1)
+        parts = []
+        for run in runs:
+            within = {"low": int(starts[run].min()) - reach_ms, "high": int(starts[run].max()) + reach_ms}
+            unique = np.unique(ids[run])
+            for at in range(0, len(unique), _PAIRS_MAX):
+                some = {"rollup": rollup, "ids": unique[at : at + _PAIRS_MAX].tolist()}
+                parts.append(await self._run(self._store.select, sql, some | within))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
     async def versions(self, rollup: str, ids: np.ndarray, starts: np.ndarray) -> Columns:
         """Return series_id, start_ms and version of the stored rows of these series, as ``rollup_rows``."""
         return await self._rows_at(("series_id", "start_ms", "version"), rollup, ids, starts)

@@ -297,17 +297,30 @@ class PartitionWorker:
                 owed = self._owed[0]
                 # Stored or not: who stored them may have ended before it told of it.
                 self._unstored.touched |= touched_by(self._settings.long_windows, owed.spec.name, owed.starts)
+                fresh = owed
                 if int(owed.part.offsets.min(initial=2**62)) <= self._recovered_until:
                     # After a restart most samples are in stored rows: their versions alone are soon read.
-                    owed = owed.beyond(await self._repository.versions(owed.spec.name, *owed.windows()))
-                if len(owed.starts):
-                    stored = await self._repository.rollup_rows(owed.spec.name, *owed.windows())
+                    fresh = owed.beyond(await self._repository.versions(owed.spec.name, *owed.windows()))
+                owed = await self._risen(owed, fresh)
+                ids, starts = owed.rows()
+                if len(starts):
+                    self._unstored.touched |= touched_by(self._settings.long_windows, owed.spec.name, starts)
+                    stored = await self._repository.rollup_rows(owed.spec.name, ids, starts)
                     async with self._lock:
-                        rollup = self._windows.corrected(owed, stored)
-                        if rollup is not None:
+                        for rollup in self._windows.corrected(owed, stored):
                             await self._keep(rollup)
                 self._owed.pop(0)
             await self._flush()
+
+    async def _risen(self, owed: Correction, fresh: Correction) -> Correction:
+        """Return the samples of a correction that are not stored, with what they, and stored rows, rise by."""
+        assert self._windows is not None, "BUG: not open"
+        ids, starts = self._windows.around(owed, fresh)
+        if not len(ids):
+            return fresh
+        around = await self._repository.rows_around(owed.spec.name, ids, starts, owed.spec.size_ms + LOOK_BACK_MS)
+        fresh = fresh.beyond(around)
+        return fresh.risen(self._windows.counters_of(fresh), around)
 
     async def tick(self) -> None:
         """Once a second: write what is pending, corrections too; advance the partition when it is idle."""

@@ -181,27 +181,33 @@ def combine(base_ms: int, blocks: Sequence[Cells], *, bridge: bool, in_order: bo
 def rises(increase: np.ndarray, heads: np.ndarray, edges: Edges | None) -> np.ndarray:
     """Return the increase of each series over several spans, float64[heads]; the spans' columns are by series.
 
-    edges : theirs; where given, what it rose by from one span's last sample to the next one's first is added.
+    edges : theirs; where given, what it rose by from one span's last sample to the next one's first is added. Of a span
+        that begins before the last sample of those before it only what reaches beyond them counts.
     """
     if np.isnan(increase).all():
         return np.full(len(heads), np.nan)
-    total = np.add.reduceat(increase, heads)
     if edges is not None:
-        before = _last_before(heads, edges.last_ms)
-        rise = edges.first - edges.last[before]
-        rise = np.where(rise < 0, edges.first, rise)
-        rise[edges.first_ms < edges.last_ms[before]] = 0.0  # out of turn: between two that are counted
+        tail, head = _most_before(heads, edges.last_ms), _most_before(heads, -edges.first_ms)
+        first, first_ms, last, last_ms = edges
+        ends = np.where(last_ms > last_ms[tail], _up(last[tail], last), 0.0)
+        begins = np.where(first_ms < first_ms[head], _up(first, first[head]), 0.0)
+        rise = np.where(first_ms < last_ms[tail], ends + begins - increase, _up(last[tail], first))
         rise[heads] = 0.0
-        total += np.add.reduceat(rise, heads)
-    return total
+        increase = increase + rise
+    return np.add.reduceat(increase, heads)
 
 
-def _last_before(heads: np.ndarray, last_ms: np.ndarray) -> np.ndarray:
-    """Return int64[n], for each span which of its series' before it has the last sample; for the first of all, any."""
-    order = np.arange(len(last_ms))
-    group = np.zeros(len(last_ms), np.int64)
+def _up(before: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Return what counters rose by, float64[n]: a fall is a restart from zero."""
+    return np.where(value < before, value, value - before)
+
+
+def _most_before(heads: np.ndarray, ms: np.ndarray) -> np.ndarray:
+    """Return int64[n], for each span which of its series' before it has the most; for the first of all, any."""
+    order = np.arange(len(ms))
+    group = np.zeros(len(ms), np.int64)
     group[heads] = 1
-    rank = (np.cumsum(group) << 40) + last_ms  # times are ms within a slice: they rise by series first
+    rank = (np.cumsum(group) << 40) + ms  # times are ms within a slice: they rise by series first
     newest = np.maximum.accumulate(np.where(rank >= np.maximum.accumulate(rank), order, 0))
     return np.concatenate([[0], newest[:-1]])
 

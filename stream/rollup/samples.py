@@ -61,15 +61,24 @@ Piece = Samples | Cells
 
 
 def piece_of(
-    base_ms: int, rows: np.ndarray, times_ms: np.ndarray, values: np.ndarray, counters: np.ndarray | None
+    base_ms: int,
+    rows: np.ndarray,
+    times_ms: np.ndarray,
+    values: np.ndarray,
+    counters: np.ndarray | None,
+    rises: np.ndarray | None = None,
 ) -> Piece:
     """Return samples in arrival order, n > 0 of them, in the form that takes least room.
 
     rows : uint16[n]; times_ms : int32[n], after ``base_ms``; values : finite float64[n].
     counters : bool by row, which rows are counters; None: none is.
+    rises : float64[n], what each sample of a counter rose by, NaN for other series; None: from one to the next.
     """
     samples = ordered(rows, times_ms, values)
-    increase = increase_of(samples, counters)
+    if rises is None:
+        increase = increase_of(samples, counters)
+    else:
+        increase = np.bincount(rows, rises)[samples.rows]
     if len(values) <= SPARSE_MAX * len(samples.rows):
         return _kept(base_ms, samples, increase)
     return cells_of(base_ms, samples, increase)

@@ -8,25 +8,40 @@ import numpy as np
 
 from schemas.window_spec import WindowSpec
 from stream.window.part import Part
+from stream.window.rises import rises_of
+
+Key = tuple[int, int]  # of a stored row: series id and start
 
 
 class Correction(NamedTuple):
     """``part`` has a row a sample and window, ``starts`` (int64[n]) the window. With the stored rows it makes rows that
     hold all samples at log offsets up to ``version``.
+
+    rises : float64[n], what samples of counters add to their windows, NaN for other series; None: no series is one.
+    increase : by stored row, what it is now that late samples are before its first.
     """
 
     spec: WindowSpec
     part: Part
     starts: np.ndarray
     version: int
+    rises: np.ndarray | None = None
+    increase: dict[Key, float] = {}  # noqa: RUF012 - never changed
 
     def windows(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return (uint64 ids, int64 starts) of the windows, each once."""
+        """Return (uint64 ids, int64 starts) of the windows of the samples, each once."""
         heads, _ = self._windows()
         return self.part.ids[heads], self.starts[heads]
 
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return (uint64 ids, int64 starts) of the stored rows it is made with, each once."""
+        ids, starts = self.windows()
+        more = sorted(self.increase.keys() - set(zip(ids.tolist(), starts.tolist(), strict=True)))
+        ids = np.append(ids, np.array([series_id for series_id, _ in more], np.uint64))
+        return ids, np.append(starts, np.array([start for _, start in more], np.int64))
+
     def _windows(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return a sample of each window, and of each sample the number of its window."""
+        """Return a sample of each window, and of each sample the number of its window; windows by start, then id."""
         order = np.lexsort((self.part.ids, self.starts))
         ids, starts = self.part.ids[order], self.starts[order]
         edge = np.concatenate([[True], (ids[1:] != ids[:-1]) | (starts[1:] != starts[:-1])])[: len(order)]
@@ -49,4 +64,23 @@ class Correction(NamedTuple):
         keys = zip(self.part.ids[heads].tolist(), self.starts[heads].tolist(), strict=True)
         versions = np.array([held.get(key, -1) for key in keys], np.int64)[number]
         fresh = self.part.offsets > versions
-        return self._replace(part=self.part.where(fresh), starts=self.starts[fresh])
+        rises = None if self.rises is None else self.rises[fresh]
+        return self._replace(part=self.part.where(fresh), starts=self.starts[fresh], rises=rises)
+
+    def risen(self, counters: np.ndarray, around: dict[str, Any]) -> Correction:
+        """Return it with what its counters rise by, and the stored rows after them.
+
+        counters : bool[n], which samples are of counters. around : columns of stream.window.rises.COLUMNS of the stored
+            rows around those, of which none holds any of them.
+        """
+        found = rises_of(self.spec, self.part.where(counters), self.starts[counters], around)
+        rises = np.full(len(counters), np.nan)
+        rises[counters] = found.late
+        ids, starts = (np.asarray(around[name])[found.rows].tolist() for name in ("series_id", "start_ms"))
+        increase = dict(zip(zip(ids, starts, strict=True), found.increase.tolist(), strict=True))
+        return self._replace(rises=rises, increase=increase)
+
+    def added(self) -> np.ndarray | None:
+        """Return float64, what the samples add to the increase of each of ``windows``; None: no series is a counter."""
+        heads, number = self._windows()
+        return None if self.rises is None else np.bincount(number, self.rises, len(heads))

@@ -7,12 +7,34 @@ from dataclasses import replace
 import numpy as np
 
 from schemas.columns import grown
+from stream.rollup.cells import heads_of
 from stream.rollup.samples import Piece
 from stream.window.index import block_rows
+from stream.window.part import Part
 
 # Prometheus' look-back: a counter that was silent for longer starts anew.
 LOOK_BACK_MS = 300_000
 _NEVER = -(2**62)
+
+
+def rose(before: np.ndarray, before_ms: np.ndarray, value: np.ndarray, value_ms: np.ndarray) -> np.ndarray:
+    """Return what counters rose by from each sample to a later one, float64[n]: a fall is a restart from zero."""
+    rise = np.where(value < before, value, value - before)
+    return np.where((before_ms <= value_ms) & (before_ms >= value_ms - LOOK_BACK_MS), rise, 0.0)
+
+
+def entered(increase: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Return how much of windows' increase is from the sample before them to their first, float64[n].
+
+    NaN where that is not known: counted from less than zero, or back from the last, the counter restarted within.
+    """
+    had, little = increase - (last - first), rounding(last)
+    return np.where((last >= first) & (had >= -little) & (had <= first + little), had, np.nan)
+
+
+def rounding(values: np.ndarray) -> np.ndarray:
+    """Return how much of values may be rounding."""
+    return 1e-9 * np.abs(values)
 
 
 class CounterTails:
@@ -50,14 +72,32 @@ class CounterTails:
         at = np.flatnonzero(self._counters[every])
         rows = every[at]
         first, first_ms, last, last_ms = (edge[at] for edge in piece.edges(0))
-        rise = first - self._values[rows]
-        rise = np.where(rise < 0, first, rise)
-        known = (self._times_ms[rows] <= first_ms) & (self._times_ms[rows] >= first_ms - LOOK_BACK_MS)
         increase = piece.increase.copy()
-        increase[at] += np.where(known, rise, 0.0)
+        increase[at] += rose(self._values[rows], self._times_ms[rows], first, first_ms)
         newer = last_ms >= self._times_ms[rows]
         self._values[rows[newer]], self._times_ms[rows[newer]] = last[newer], last_ms[newer]
         return replace(piece, increase=increase)
+
+    def late(self, rows: np.ndarray, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        """Return float64[n], what samples rose by whose slices were sealed before they came, NaN but for counters, and
+        bool[n], which of them are out of turn: older than their counter's last sample. Remember the last ones.
+
+        What is out of turn adds nothing: the rise to the sample after it was counted from the one before it.
+        """
+        self._grow()
+        counters = self._counters[rows]
+        rises, behind = np.where(counters, 0.0, np.nan), part.times < self._times_ms[rows]
+        at = np.flatnonzero(counters & ~behind)
+        if len(at):
+            at = at[np.lexsort((part.times[at], rows[at]))]
+            mine, times, values = rows[at], part.times[at], part.values[at]
+            heads = heads_of(mine)
+            before, before_ms = np.roll(values, 1), np.roll(times, 1)
+            before[heads], before_ms[heads] = self._values[mine[heads]], self._times_ms[mine[heads]]
+            rises[at] = rose(before, before_ms, values, times)
+            tails = np.append(heads[1:], len(at)) - 1
+            self._values[mine[tails]], self._times_ms[mine[tails]] = values[tails], times[tails]
+        return rises, counters & behind
 
     def keep(self, rows: np.ndarray, moved: np.ndarray, span: int) -> None:
         """Forget all but some rows, which are ``moved[row]`` from now on, below ``span``."""

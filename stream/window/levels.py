@@ -60,6 +60,8 @@ class SliceLevels:
         self._slices: list[dict[int, Slice]] = [{} for _ in self._levels]
         # By level: slices that start before it were made of finer ones. The last is of no level.
         self._made_until_ms = [NEVER] * (len(self._levels) + 1)
+        self._sealed_until_ms = NEVER  # counters' rises to samples before it have been counted
+        self._closed = False  # once: until then what is before a checkpoint is only what was before it
 
     def __iter__(self) -> Iterator[Slice]:
         for slices in self._slices:
@@ -75,18 +77,36 @@ class SliceLevels:
         specs = self._specs if level is None else self._levels[level].specs
         return min((watermark_ms - s.size_ms) // s.hop_ms * s.hop_ms + s.hop_ms for s in specs)
 
-    def place(self, part: Part, rows: np.ndarray, series: int, watermark_ms: int) -> None:
-        """Put samples into slices: the finest, and every coarser one that was made before they came.
+    def restore(self, floor_ms: int) -> None:
+        """Begin with slices from ``floor_ms`` on: what was before is sealed."""
+        self._sealed_until_ms = floor_ms
+
+    def place(self, part: Part, rows: np.ndarray, series: int, watermark_ms: int) -> Part | None:
+        """Put samples into slices: the finest, and every coarser one that was made before they came. Return counters'
+        samples that are out of turn, if any.
 
         series : how many are known.
         """
+        rises, out_of_turn = self._rises(part, rows)
         for number, level in enumerate(self._levels):
             starts = part.times // level.step_ms * level.step_ms
             wanted = self._wanted(number, part.times, watermark_ms)
             if wanted is None:
-                self._add(number, starts, rows, part, series)
+                self._add(number, starts, rows, part, rises, series)
             elif wanted.any():
-                self._add(number, starts[wanted], rows[wanted], part.where(wanted), series)
+                mine = None if rises is None else rises[wanted]
+                self._add(number, starts[wanted], rows[wanted], part.where(wanted), mine, series)
+        return out_of_turn
+
+    def _rises(self, part: Part, rows: np.ndarray) -> tuple[np.ndarray | None, Part | None]:
+        """Return what samples that come after their slice was sealed rise by, and those that are out of turn."""
+        if self._tails.counters is None or int(part.times.min()) >= self._sealed_until_ms:
+            return None, None
+        behind = part.times < self._sealed_until_ms
+        late = part.where(behind)
+        rises = np.full(len(rows), np.nan)
+        rises[behind], out_of_turn = self._tails.late(rows[behind], late)
+        return rises, late.where(out_of_turn) if self._closed and out_of_turn.any() else None
 
     def _wanted(self, number: int, times: np.ndarray, watermark_ms: int) -> np.ndarray | None:
         """Return which samples belong into a level's slices, None for all of them.
@@ -101,7 +121,9 @@ class SliceLevels:
             wanted &= times < self._made_until_ms[number]
         return None if wanted.all() else wanted
 
-    def _add(self, number: int, starts: np.ndarray, rows: np.ndarray, part: Part, series: int) -> None:
+    def _add(
+        self, number: int, starts: np.ndarray, rows: np.ndarray, part: Part, rises: np.ndarray | None, series: int
+    ) -> None:
         if int(starts.min()) == int(starts.max()):
             groups: list[tuple[int, np.ndarray | slice]] = [(int(starts[0]), slice(None))]
         else:
@@ -113,7 +135,9 @@ class SliceLevels:
             if one is None:
                 one = self._slices[number][start] = Slice(start)
                 one.counted = start < self._made_until_ms[number + 1]
-            one.add(rows[mine], part.times[mine], part.values[mine], int(part.offsets[mine].min()))
+                one.sealed = start < self._sealed_until_ms
+            risen = rises[mine] if rises is not None and one.sealed else None
+            one.add(rows[mine], part.times[mine], part.values[mine], int(part.offsets[mine].min()), risen)
             if one.full(series):
                 one.fold(self._tails.counters, bridge=not one.sealed)
 
@@ -123,6 +147,8 @@ class SliceLevels:
         Of windows that end together the shorter come first, block by block; those that start before
         ``opened_from_ms`` are left out. Slices that no open window needs are forgotten.
         """
+        self._closed, finest_ms = True, self._levels[0].step_ms
+        self._sealed_until_ms = max(self._sealed_until_ms, watermark_ms // finest_ms * finest_ms)
         for number, level in enumerate(self._levels):
             slices = self._slices[number]
             for start in sorted(s for s in slices if s + level.step_ms <= watermark_ms):

@@ -2,12 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from schemas.rollup import Rollup
+from schemas.rollup import FLOATS, Rollup
+from schemas.window_spec import WindowSpec
 from stream.rollup import sketch
+
+
+def with_increase(
+    stored: dict[str, Any], increase: dict[tuple[int, int], float], windows: tuple[np.ndarray, np.ndarray]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return stored rows with some of them risen by something else, and those of these that are not of ``windows``.
+
+    stored : as in ``merge``. increase : by series and start. windows : uint64[n] series, int64[n] starts.
+    """
+    if not increase:
+        return stored, {}
+    columns = (np.asarray(stored[name]).tolist() for name in ("series_id", "start_ms"))
+    keys = list(zip(*columns, strict=True))
+    risen = [increase.get(key, old) for key, old in zip(keys, np.asarray(stored["increase"]).tolist(), strict=True)]
+    of_windows = set(zip(*(column.tolist() for column in windows), strict=True))
+    others = [row for row, key in enumerate(keys) if key in increase and key not in of_windows]
+    stored = stored | {"increase": np.array(risen)}
+    return stored, {name: [column[row] for row in others] for name, column in stored.items()}
+
+
+def rollups_of(spec: WindowSpec, stored: dict[str, Any]) -> Iterator[Rollup]:
+    """Yield stored rows as rollups, those of one version together; columns as in ``merge``, or none."""
+    versions = np.asarray(stored.get("version", []), np.int64)
+    for version in np.unique(versions).tolist():
+        rows = np.flatnonzero(versions == version)
+        one = {name: [column[row] for row in rows] for name, column in stored.items()}
+        starts = np.array(one["start_ms"], np.int64)
+        keys, counts = one["sketch_keys"], one["sketch_counts"]
+        yield Rollup(
+            rollup=spec.name,
+            start_ms=starts,
+            end_ms=starts + spec.size_ms,
+            ids=np.array(one["series_id"], np.uint64),
+            count=np.array(one["count"], np.uint64),
+            first_ms=np.array(one["first_ms"], np.int64),
+            last_ms=np.array(one["last_ms"], np.int64),
+            sketch_offsets=np.cumsum([0, *map(len, keys)]),
+            sketch_keys=np.concatenate(keys).astype(np.int16),
+            sketch_counts=np.concatenate(counts).astype(np.uint32),
+            version=version,
+            late=True,
+            **{name: np.array(one[name], np.float64) for name in FLOATS},
+        )
 
 
 def merge(late: Rollup, stored: dict[str, Any]) -> Rollup:

@@ -25,8 +25,9 @@ from stream.window.counters import CounterTails
 from stream.window.index import SeriesIndex, block_rows
 from stream.window.late import LateSamples
 from stream.window.levels import NEVER, Due, SliceLevels
-from stream.window.merge import merge
+from stream.window.merge import merge, rollups_of, with_increase
 from stream.window.part import Part, joined
+from stream.window.stragglers import Stragglers
 
 REQUESTS_REMEMBERED = 100_000
 ROWS_FORGOTTEN_FROM = 20_000  # so many series are worth looking for ones that are gone
@@ -61,6 +62,7 @@ class PartitionWindows:
         self._advance_ms = NEVER
         self._buffer: list[Part] = []
         self._waiting = 0
+        self._stragglers = Stragglers(max(spec.size_ms for spec in specs))
         self._late = LateSamples(specs, lateness_ms, entity_of or (lambda ids: ids.astype(np.int64)))
         self._requests: OrderedDict[int, None] = OrderedDict()
         self._new_requests: list[tuple[int, int]] = []
@@ -100,6 +102,7 @@ class PartitionWindows:
         """
         self._requests = OrderedDict.fromkeys(requests)
         self.watermark_ms, self._opened_from_ms = watermark_ms, floor_ms
+        self._slices.restore(floor_ms)
         if tails is not None and len(tails[0]):
             ids, values, times_ms = tails
             rows = self._rows_of(np.asarray(ids, np.uint64))
@@ -161,7 +164,9 @@ class PartitionWindows:
             if int(part.times.min()) < self.watermark_ms:
                 late = part.where(part.times < self.watermark_ms)
                 self._late.add(late, self.watermark_ms)
-            self._slices.place(part, self._rows_of(part.ids), len(self._index), self.watermark_ms)
+            out_of_turn = self._slices.place(part, self._rows_of(part.ids), len(self._index), self.watermark_ms)
+            if out_of_turn is not None:
+                self._stragglers.add(out_of_turn, self.watermark_ms)
         before = self.watermark_ms
         self.watermark_ms = max(before, newest - self._lateness_ms, self._advance_ms)
         if self.watermark_ms > before:
@@ -179,7 +184,9 @@ class PartitionWindows:
     def _rollup(self, due: Due, block: int, cells: Cells) -> Rollup:
         starts = np.full(len(cells.rows), due.start_ms)
         ids = self._index.ids[block_rows(block, cells.rows)]
-        return rollup_of(due.spec.name, due.spec.size_ms, starts, cells, ids, version=self.last_offset, late=False)
+        closed = rollup_of(due.spec.name, due.spec.size_ms, starts, cells, ids, version=self.last_offset, late=False)
+        closed.increase = self._stragglers.increase(closed)
+        return closed
 
     def _forget_rows(self) -> None:
         """Forget series that no open window holds, once they are most."""
@@ -217,15 +224,36 @@ class PartitionWindows:
         released = self._late.release(everything=everything)
         return [Correction(spec, part, starts, self.last_offset) for spec, part, starts in released]
 
-    def corrected(self, owed: Correction, stored: dict[str, Any]) -> Rollup | None:
-        """Return the stored rows with the samples that they do not hold yet added; None where they hold them all.
+    def counters_of(self, owed: Correction) -> np.ndarray:
+        """Return bool[n], which samples of a correction are of counters: ``Correction.risen`` tells their rises."""
+        return self._is_counter(owed.part.ids)
 
-        stored : as in stream.window.merge, with the column ``version``.
+    def around(self, owed: Correction, fresh: Correction) -> tuple[np.ndarray, np.ndarray]:
+        """Return (uint64 ids, int64 starts) of the windows around which stored rows of counters may have to change.
+
+        fresh : the correction without what is stored already. The windows of this may be right, and one that follows
+            closed once more since: after a restart, before its late sample came again.
+        """
+        counters, again = self.counters_of(fresh), self._stragglers.of(owed.part.ids)
+        return (
+            np.concatenate([fresh.part.ids[counters], owed.part.ids[again]]),
+            np.concatenate([fresh.starts[counters], owed.starts[again]]),
+        )
+
+    def corrected(self, owed: Correction, stored: dict[str, Any]) -> list[Rollup]:
+        """Return the stored rows with the samples that they do not hold yet added, and before them stored rows that are
+        another's neighbours now; none where they hold them all.
+
+        stored : the correction's ``rows``, as in stream.window.merge, with the column ``version``.
         """
         owed = owed.beyond(stored)
+        stored, others = with_increase(stored, owed.increase, owed.windows())
         if not len(owed.starts):
-            return None
-        spec, part, counters = owed.spec, owed.part, self._is_counter(owed.part.ids)
+            return list(rollups_of(owed.spec, others))
+        spec, part = owed.spec, owed.part
         columns_of = (owed.starts, part.ids, part.times, part.values)
-        late = aggregate(spec.name, spec.size_ms, *columns_of, counters=counters, version=owed.version, late=True)
-        return merge(late, stored)
+        none = np.zeros(len(part.ids), bool)
+        late = aggregate(spec.name, spec.size_ms, *columns_of, counters=none, version=owed.version, late=True)
+        if (added := owed.added()) is not None:
+            late.increase = added
+        return [*rollups_of(spec, others), merge(late, stored)]

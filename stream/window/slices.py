@@ -27,12 +27,14 @@ class Slice:
         self._pieces: dict[int, Piece | Packed] = {}
         self.counted = False  # its pieces are in a coarser slice
         self.sealed = False  # the watermark has passed it
-        self._raw: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._raw: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]] = []
         self._waiting = 0
 
-    def add(self, rows: np.ndarray, times_ms: np.ndarray, values: np.ndarray, offset: int) -> None:
-        """Take samples in; ``offset`` is the lowest of theirs."""
-        self._raw.append((rows, (times_ms - self.start_ms).astype(np.int32), values))
+    def add(
+        self, rows: np.ndarray, times_ms: np.ndarray, values: np.ndarray, offset: int, rises: np.ndarray | None
+    ) -> None:
+        """Take samples in; ``offset`` is the lowest of theirs, ``rises`` as in ``piece_of``."""
+        self._raw.append((rows, (times_ms - self.start_ms).astype(np.int32), values, rises))
         self._waiting += len(rows)
         self.offset = min(self.offset, offset)
 
@@ -44,14 +46,17 @@ class Slice:
         """Make pieces of what waits. ``bridge``: it follows, in time, what was folded before."""
         if not self._raw:
             return
-        rows, times_ms, values = (
-            np.concatenate(c) if len(self._raw) > 1 else c[0] for c in zip(*self._raw, strict=True)
-        )
+        columns = list(zip(*self._raw, strict=True))
+        rows, times_ms, values = (np.concatenate(c) if len(c) > 1 else c[0] for c in columns[:3])
+        rises = None
+        if any(one is not None for one in columns[3]):  # no series was a counter when the others came
+            rises = np.concatenate([np.full(len(c[0]), np.nan) if c[3] is None else c[3] for c in self._raw])
         self._raw, self._waiting = [], 0
         for block, at in _by_block(rows):
             mine = None if counters is None else counters[span_of(block)]
             local = local_rows(rows[at])
-            self.take(block, [piece_of(self.start_ms, local, times_ms[at], values[at], mine)], bridge=bridge)
+            risen = None if rises is None else rises[at]
+            self.take(block, [piece_of(self.start_ms, local, times_ms[at], values[at], mine, risen)], bridge=bridge)
 
     @property
     def blocks(self) -> list[int]:
@@ -88,14 +93,14 @@ class Slice:
         self._pieces[block] = every[0]
 
     def live_rows(self) -> Iterator[np.ndarray]:
-        for rows, _, _ in self._raw:
+        for rows, *_ in self._raw:
             yield rows.astype(np.int64)
         for block, piece in self.pieces():
             yield block_rows(block, piece.rows)
 
     def move(self, new_rows: np.ndarray) -> None:
         """Replace every row by ``new_rows[row]``, which is in the same block."""
-        self._raw = [(new_rows[rows], times, values) for rows, times, values in self._raw]
+        self._raw = [(new_rows[rows], *others) for rows, *others in self._raw]
         for block, piece in self.pieces():
             self.put(block, piece.moved(local_rows(new_rows[span_of(block)])))
 

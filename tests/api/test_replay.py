@@ -6,6 +6,7 @@ import json
 import subprocess
 import threading
 import time
+from itertools import pairwise
 
 import httpx
 import pyarrow
@@ -150,3 +151,32 @@ def test_query_says_the_same_in_every_form(url, tmp_path):
     wrong = run(url, *asked, "--stat", "median")
     assert wrong.returncode == 1 and "want one of mean" in wrong.stderr.replace("min, max", "mean") + wrong.stderr
     assert run(url, "query", "--format", "xml").returncode == 2
+
+
+def increases(url, entity, rollup, size_ms):
+    """Return the increase of each window that has one, by its start."""
+    query = {"entity": entity, "rollup": rollup, "stat": "rate", "points": 10_000}
+    query |= {"from": BEGIN, "to": BEGIN + DAY // 4}
+    rows = httpx.get(f"{url}/api/v1/range", params=query, timeout=TIMEOUT_S).json().get("data", [])  # none yet
+    return {row[0]: round(row[1] * size_ms / 1000, 6) for row in rows if row[1] is not None}
+
+
+def test_counters_of_a_history_rise_from_window_to_window_and_by_what_comes_later_still(url, tmp_path):
+    entity, samples, value = "counted", [], 0.0
+    for i in range(1200):
+        value = 0.0 if i == 700 else value + i % 5  # it restarts once
+        samples.append((BEGIN + i * 15_000, value))
+    late = {i for i in range(3, 1200, 37) if abs(i - 700) > 60}
+    late |= {i + 1 for i in list(late)[::3]}  # two at once
+    for part in ([s for i, s in enumerate(samples) if i not in late], [samples[i] for i in sorted(late)]):
+        path = tmp_path / "history.csv"
+        with path.open("w", newline="") as file:
+            rows = ((entity, "x_total", *sample) for sample in part)
+            csv.writer(file).writerows([("entity", "metric", "timestamp", "value"), *rows])
+        assert run(url, "replay", str(path)).returncode == 0
+        for rollup, size_ms in (("2s", WINDOW_MS), ("1m", 60_000), ("1h", 3_600_000)):
+            want = {BEGIN: 0.0}
+            for (_, before), (at, now) in pairwise(part if part[0] == samples[0] else samples):
+                start = at // size_ms * size_ms
+                want[start] = want.get(start, 0.0) + (now if now < before else now - before)
+            eventually(lambda of=(rollup, size_ms): increases(url, entity, *of), want, seconds=40)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 
 from schemas.batch import make_batch
+from stream.window.counters import LOOK_BACK_MS
 from stream.window.partition import PartitionWindows
 from tests.simulation.oracle import SPECS, Table, expected, stream
 
@@ -17,8 +19,9 @@ def fresh(table: Table) -> tuple[PartitionWindows, int]:
     windows = PartitionWindows(SPECS, 5000, is_counter=lambda ids: ids % 2 == 1, **entities)
     if table.checkpoint is None:
         return windows, 0
-    windows.restore(table.checkpoint[2], table.checkpoint[1])
-    return windows, table.checkpoint[0]
+    resume, floor_ms, watermark_ms, _ = table.checkpoint
+    windows.restore(watermark_ms, floor_ms, table.tails(floor_ms))
+    return windows, resume
 
 
 def take(windows: PartitionWindows, offset: int, record) -> None:
@@ -29,13 +32,22 @@ def take(windows: PartitionWindows, offset: int, record) -> None:
 
 
 def correct(windows: PartitionWindows, owed, table: Table) -> None:
-    made = windows.corrected(owed, table.read(owed.spec.name, *owed.windows()))
-    table.write([made] if made is not None else [])
+    owed = risen(windows, owed, table)
+    table.write(windows.corrected(owed, table.read(owed.spec.name, *owed.rows())))
 
 
-def run(seed: int, *, crashes: bool) -> tuple[Table, dict]:
+def risen(windows: PartitionWindows, owed, table: Table):
+    ids, starts = windows.around(owed, owed)
+    if not len(ids):
+        return owed
+    around = table.around(owed.spec.name, ids, starts, owed.spec.size_ms + LOOK_BACK_MS)
+    owed = owed.beyond(around)
+    return owed.risen(windows.counters_of(owed), around)
+
+
+def run(seed: int, *, crashes: bool, value: Callable[[int], float] | None = None) -> tuple[Table, dict]:
     rng = random.Random(seed)
-    records, table = stream(rng), Table()
+    records, table = stream(rng, value), Table()
     # Repeats are told by the requests seen since the resume offset, so they are left out where the state is lost.
     if crashes:
         records = list({digest: (digest, samples) for digest, samples in records}.values())
@@ -89,10 +101,11 @@ def owner(rng: random.Random, records, table: Table):
             since = windows.checkpoint()[0]
             for one in windows.close_late(everything=rng.random() < 0.2):
                 yield
-                stored = table.read(one.spec.name, *one.windows())
+                owed = risen(windows, one, table)
                 yield
-                corrected = windows.corrected(one, stored)
-                table.write([corrected] if corrected is not None else [])
+                stored = table.read(one.spec.name, *owed.rows())
+                yield
+                table.write(windows.corrected(owed, stored))
             yield
             resume, *rest = windows.checkpoint()
             assert resume >= since
@@ -101,10 +114,10 @@ def owner(rng: random.Random, records, table: Table):
     finish(windows, offset, table)
 
 
-def run_with_zombies(seed: int) -> tuple[Table, dict]:
+def run_with_zombies(seed: int, value: Callable[[int], float] | None = None) -> tuple[Table, dict]:
     """The partition moves again and again, and owners that lost it go on for a while, each as slowly as it likes."""
     rng = random.Random(seed)
-    records, table = list({digest: (digest, samples) for digest, samples in stream(rng)}.values()), Table()
+    records, table = list({digest: (digest, samples) for digest, samples in stream(rng, value)}.values()), Table()
     live, zombies, moves = owner(rng, records, table), [], rng.randrange(1, 6)
     while True:
         if moves and rng.random() < 0.1:

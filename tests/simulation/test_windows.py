@@ -11,7 +11,7 @@ import pytest
 from schemas.batch import make_batch
 from stream.window.partition import PartitionWindows
 from tests.simulation import core, worker
-from tests.simulation.oracle import SPECS, check, small_limits
+from tests.simulation.oracle import SPECS, check, check_increase, counted, small_limits
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +30,14 @@ def test_every_sample_is_counted_once_in_every_window(block):
 def test_crashes_at_any_point_leave_the_same_table(block):
     for seed in range(block * 30, block * 30 + 30):
         check(*core.run(seed, crashes=True))
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_counters_rise_by_as_much_whatever_comes_late(crashes):
+    for seed in range(150):
+        table, want = core.run(seed, crashes=crashes, value=counted)
+        check(table, want)
+        check_increase(table, want)
 
 
 @pytest.mark.parametrize("block", range(4))

@@ -25,6 +25,7 @@ from schemas.topics import SAMPLES
 from stream.agents import windowing
 from stream.agents.windowing import PartitionWorker
 from stream.settings import StreamSettings
+from stream.window.counters import LOOK_BACK_MS
 from tests.simulation.oracle import SPECS, Table, expected, stream
 
 T = TypeVar("T")
@@ -118,11 +119,16 @@ class MemoryRepository:
         return self.table.checkpoint
 
     async def counter_tails(self, before_ms: int, since_ms: int) -> tuple[np.ndarray, ...]:
-        return np.zeros(0, np.uint64), np.zeros(0), np.zeros(0, np.int64)
+        assert since_ms == before_ms - LOOK_BACK_MS
+        return self.table.tails(before_ms)
 
     async def rollup_rows(self, rollup: str, ids: np.ndarray, starts: np.ndarray) -> dict:
         await self._faults.at(SourceError)
         return self.table.read(rollup, ids, starts)
+
+    async def rows_around(self, rollup: str, ids: np.ndarray, starts: np.ndarray, reach_ms: int) -> dict:
+        await self._faults.at(SourceError)
+        return self.table.around(rollup, ids, starts, reach_ms)
 
     async def versions(self, rollup: str, ids: np.ndarray, starts: np.ndarray) -> dict:
         await self._faults.at(SourceError)
@@ -132,21 +138,23 @@ class MemoryRepository:
         return []
 
 
-def run(seed: int) -> tuple[Table, dict]:
-    """Return the table that one seed leaves, and what plain Python says."""
+def run(seed: int, value: Callable[[int], float] | None = None) -> tuple[Table, dict]:
+    """Return the table that one seed leaves, and what plain Python says. ``value``: see ``oracle.stream``."""
     rng = random.Random(seed)
     with patch.object(windowing, "AT_ONCE", rng.choice([0, 4000])):
-        return asyncio.run(_run(rng))
+        return asyncio.run(_run(rng, value))
 
 
-async def _run(rng: random.Random) -> tuple[Table, dict]:
+async def _run(rng: random.Random, value: Callable[[int], float] | None) -> tuple[Table, dict]:
     faults = Faults(rng)
     log, repository = MemoryLog(faults), MemoryRepository(faults)
     # Repeats are told by the requests seen since the resume offset, so there are none where the state is lost.
-    records = list({digest: (digest, samples) for digest, samples in stream(rng)}.values())
+    records = list({digest: (digest, samples) for digest, samples in stream(rng, value)}.values())
     for digest, samples in records:
         ids, times, values = (np.array(column) for column in zip(*samples, strict=True))
-        series = [Series(i, f"entity-{i // 2}", f"metric-{i}", {}) for i in set(ids.tolist())]
+        series = [
+            Series(i, f"entity-{i // 2}", f"metric-{i}", {}, ("gauge", "counter")[i % 2]) for i in set(ids.tolist())
+        ]
         log.put(encode_batch(make_batch(series, ids, times, values, requests=[(digest, len(samples))])))
     settings = StreamSettings(tuple(spec.name for spec in SPECS), 5000, 1, keep_samples=False)
 

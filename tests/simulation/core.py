@@ -114,10 +114,10 @@ def owner(rng: random.Random, records, table: Table):
     finish(windows, offset, table)
 
 
-def run_with_zombies(seed: int, value: Callable[[int], float] | None = None) -> tuple[Table, dict]:
+def run_with_zombies(seed: int) -> tuple[Table, dict]:
     """The partition moves again and again, and owners that lost it go on for a while, each as slowly as it likes."""
     rng = random.Random(seed)
-    records, table = list({digest: (digest, samples) for digest, samples in stream(rng, value)}.values()), Table()
+    records, table = list({digest: (digest, samples) for digest, samples in stream(rng)}.values()), Table()
     live, zombies, moves = owner(rng, records, table), [], rng.randrange(1, 6)
     while True:
         if moves and rng.random() < 0.1:

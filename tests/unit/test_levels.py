@@ -15,8 +15,9 @@ BEGIN = 1_700_000_000_000 // 3_600_000 * 3_600_000
 def bytes_held(windows):
     pieces = [piece for slices in windows._slices._slices for one in slices.values() for piece in one._pieces.values()]
     columns = [vars_of(piece) for piece in pieces]
-    raw = [part for slices in windows._slices._slices for one in slices.values() for part in one._raw]
-    return sum(map(len_of, (value for column in columns for value in column))) + sum(c.nbytes for p in raw for c in p)
+    raw = [c for slices in windows._slices._slices for one in slices.values() for part in one._raw for c in part]
+    waiting = sum(column.nbytes for column in raw if column is not None)
+    return waiting + sum(map(len_of, (value for column in columns for value in column)))
 
 
 def vars_of(piece):

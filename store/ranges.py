@@ -63,7 +63,8 @@ class RangeTable:
                 if not (found["count"] == 1).any():
                     return pivoted(found, ids)
                 self._single.add(rollup)
-            return pivoted(rows(f"{_STAT_SQL[stat]} AS stat"), ids)
+            again = ", toUInt32(written) AS written" if stat == "rate" else ""
+            return pivoted(rows(f"{_STAT_SQL[stat]} AS stat{again}"), ids)
 
         starts, values = await self._thread.read(ask, long=long)
         return RangeResult(rollup, stat, series, starts, values)
@@ -115,7 +116,8 @@ def pivoted(rows: Columns, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (starts int64[n] rising, values float64[n, ids]) of rows series_id, start_ms, version, stat in any order.
 
     Of several rows of a series and window, parts that are not merged yet, the highest version counts. ClickHouse's
-    FINAL says the same for four times the processor time.
+    FINAL says the same for four times the processor time. Of one version, where a counter's increase was changed by a
+    neighbour, the one ``written`` last does (a column of seconds, where there is one).
     """
     starts, at = _ranked(np.asarray(rows["start_ms"], np.int64))
     if len(rows["stat"]) > VALUES_MAX or len(starts) * len(ids) > 4 * VALUES_MAX:
@@ -126,7 +128,8 @@ def pivoted(rows: Columns, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if len(starts):
         order = np.argsort(ids)
         column = order[np.searchsorted(ids[order], np.asarray(rows["series_id"], np.uint64))]
-        rising = np.argsort(rows["version"], kind="stable")  # of repeated places the last assignment stays
+        last_by = (rows["written"], rows["version"]) if "written" in rows else (rows["version"],)
+        rising = np.lexsort(last_by)  # of repeated places the last assignment stays
         values[at[rising], column[rising]] = np.asarray(rows["stat"], np.float64)[rising]
     return starts, values
 

@@ -17,7 +17,10 @@ DAY = 86_400_000
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
-    process, url = start(tmp_path_factory.mktemp("reading") / "data", "--no-collect")
+    folder = tmp_path_factory.mktemp("reading")
+    config = folder / "foreshock.toml"
+    config.write_text('[models]\nkinds = ["logistic"]\n')  # the others are no part of what is read here
+    process, url = start(folder / "data", "--no-collect", "--config", str(config))
     yield url
     stop(process)
 

@@ -143,6 +143,14 @@ def test_rows_in_any_order_find_their_place():
     assert empty[1].shape == (0, 3)
 
 
+@pytest.mark.parametrize("newest", [0, 1, 2])
+def test_of_rows_of_one_version_the_one_written_last_counts(newest):
+    rows = {name: np.array([value] * 4) for name, value in (("series_id", 1), ("start_ms", 0), ("version", 5))}
+    rows["version"][3], rows["written"] = 4, np.array([100, 100, 100, 200], np.uint32)
+    rows["written"][newest] += 1
+    assert pivoted(rows | {"stat": np.arange(4.0)}, np.array([1], np.uint64))[1].tolist() == [[newest]]
+
+
 def test_of_rows_not_merged_yet_the_highest_version_counts():
     rng, n = np.random.default_rng(6), 3000
     ids = np.arange(5, dtype=np.uint64)

@@ -294,27 +294,32 @@ class PartitionWorker:
                         break
                 await self._flush()  # windows closed in the meantime
             while self._owed and not self._abandoned:  # one stays here until it is made: the store may be away
-                owed = self._owed[0]
-                # Stored or not: who stored them may have ended before it told of it.
-                self._unstored.touched |= touched_by(self._settings.long_windows, owed.spec.name, owed.starts)
-                fresh = owed
-                if int(owed.part.offsets.min(initial=2**62)) <= self._recovered_until:
-                    # After a restart most samples are in stored rows: their versions alone are soon read.
-                    fresh = owed.beyond(await self._repository.versions(owed.spec.name, *owed.windows()))
-                owed = await self._risen(owed, fresh)
-                ids, starts = owed.rows()
-                if len(starts):
-                    self._unstored.touched |= touched_by(self._settings.long_windows, owed.spec.name, starts)
-                    stored = await self._repository.rollup_rows(owed.spec.name, ids, starts)
-                    async with self._lock:
-                        for rollup in self._windows.corrected(owed, stored):
-                            await self._keep(rollup)
+                await self._make(self._owed[0])
                 self._owed.pop(0)
             await self._flush()
 
-    async def _risen(self, owed: Correction, fresh: Correction) -> Correction:
+    async def _make(self, owed: Correction) -> None:
+        """Make a correction with what is stored, and keep what comes of it."""
+        assert self._windows is not None, "BUG: not open"
+        # Stored or not: who stored them may have ended before it told of it.
+        self._unstored.touched |= touched_by(self._settings.long_windows, owed.spec.name, owed.starts)
+        risen = await self._risen(owed)
+        ids, starts = risen.rows()
+        if not len(starts):
+            return
+        self._unstored.touched |= touched_by(self._settings.long_windows, owed.spec.name, starts)
+        stored = await self._repository.rollup_rows(owed.spec.name, ids, starts)
+        async with self._lock:
+            for rollup in self._windows.corrected(risen, stored):
+                await self._keep(rollup)
+
+    async def _risen(self, owed: Correction) -> Correction:
         """Return the samples of a correction that are not stored, with what they, and stored rows, rise by."""
         assert self._windows is not None, "BUG: not open"
+        fresh = owed
+        if int(owed.part.offsets.min(initial=2**62)) <= self._recovered_until:
+            # After a restart most samples are in stored rows: their versions alone are soon read.
+            fresh = owed.beyond(await self._repository.versions(owed.spec.name, *owed.windows()))
         ids, starts = self._windows.around(owed, fresh)
         if not len(ids):
             return fresh

@@ -69,9 +69,8 @@ def rises_of(spec: WindowSpec, part: Part, starts: np.ndarray, stored: dict[str,
     within = chain.late & (before >= 0) & (chain.last_ms[before] > chain.first_ms)
     late = np.zeros(len(starts))
     chain = chain.where(~within)
-    rise = np.where(
-        chain.chained, rose(np.roll(chain.last, 1), np.roll(chain.last_ms, 1), chain.first, chain.first_ms), 0.0
-    )
+    rise = rose(np.roll(chain.last, 1), np.roll(chain.last_ms, 1), chain.first, chain.first_ms)
+    rise[~chain.chained] = 0.0
     late[chain.at[chain.late]] = rise[chain.late]
 
     after = np.flatnonzero(~chain.late & chain.chained)

@@ -324,6 +324,11 @@ class PartitionWorker:
         if not len(ids):
             return fresh
         around = await self._repository.rows_around(owed.spec.name, ids, starts, owed.spec.size_ms + LOOK_BACK_MS)
+        small = len(around["start_ms"]) < AT_ONCE and len(fresh.starts) < AT_ONCE
+        return self._rises(fresh, around) if small else await self._off_loop(self._rises, fresh, around)
+
+    def _rises(self, fresh: Correction, around: Columns) -> Correction:
+        assert self._windows is not None, "BUG: not open"
         fresh = fresh.beyond(around)
         return fresh.risen(self._windows.counters_of(fresh), around)
 

@@ -57,7 +57,9 @@ class Correction(NamedTuple):
         stored : columns series_id, start_ms, version of stored rows, in any order.
         """
         heads, number = self._windows()
-        columns = (np.asarray(stored[name]).tolist() for name in ("series_id", "start_ms", "version"))
+        columns = [np.asarray(stored[name]) for name in ("series_id", "start_ms", "version")]
+        near = np.isin(columns[0], self.part.ids) & np.isin(columns[1], self.starts)  # there may be many more around
+        columns = [column[near].tolist() for column in columns]
         held = {(series_id, start): version for series_id, start, version in zip(*columns, strict=True)}
         if not held:
             return self

@@ -42,10 +42,15 @@ def stop(process, number=signal.SIGTERM, seconds=10):
 
 
 def eventually(ask, wanted, seconds=20):
-    """Ask until what is wanted is answered: for PATIENCE times as many seconds as a quiet machine may take at most."""
-    end = time.monotonic() + seconds * PATIENCE
-    while (got := ask()) != wanted and time.monotonic() < end:
-        time.sleep(0.2)
+    """Ask until what is wanted is answered: for PATIENCE times as many seconds as a quiet machine may take at most.
+
+    Between two questions it waits for as long as the last one took, so that who is asked gets on.
+    """
+    asked = time.monotonic()
+    end = asked + seconds * PATIENCE
+    while (got := ask()) != wanted and (now := time.monotonic()) < end:
+        time.sleep(max(0.2, now - asked))
+        asked = time.monotonic()
     assert got == wanted
 
 

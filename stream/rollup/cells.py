@@ -90,8 +90,7 @@ def increase_of(samples: Ordered, counters: np.ndarray | None) -> np.ndarray | N
     if counters is None or not (is_counter := counters[samples.rows]).any():
         return None
     values, heads = samples.values, samples.heads
-    rise = np.diff(values, prepend=values[0])
-    rise = np.where(rise < 0, values, rise)
+    rise = up(np.roll(values, 1), values)
     rise[heads] = 0.0
     return np.where(is_counter, np.add.reduceat(rise, heads), np.nan)
 
@@ -189,15 +188,15 @@ def rises(increase: np.ndarray, heads: np.ndarray, edges: Edges | None) -> np.nd
     if edges is not None:
         tail, head = _most_before(heads, edges.last_ms), _most_before(heads, -edges.first_ms)
         first, first_ms, last, last_ms = edges
-        ends = np.where(last_ms > last_ms[tail], _up(last[tail], last), 0.0)
-        begins = np.where(first_ms < first_ms[head], _up(first, first[head]), 0.0)
-        rise = np.where(first_ms < last_ms[tail], ends + begins - increase, _up(last[tail], first))
+        ends = np.where(last_ms > last_ms[tail], up(last[tail], last), 0.0)
+        begins = np.where(first_ms < first_ms[head], up(first, first[head]), 0.0)
+        rise = np.where(first_ms < last_ms[tail], ends + begins - increase, up(last[tail], first))
         rise[heads] = 0.0
         increase = increase + rise
     return np.add.reduceat(increase, heads)
 
 
-def _up(before: np.ndarray, value: np.ndarray) -> np.ndarray:
+def up(before: np.ndarray, value: np.ndarray) -> np.ndarray:
     """Return what counters rose by, float64[n]: a fall is a restart from zero."""
     return np.where(value < before, value, value - before)
 

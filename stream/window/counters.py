@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from schemas.columns import grown
-from stream.rollup.cells import heads_of
+from stream.rollup.cells import heads_of, up
 from stream.rollup.samples import Piece
 from stream.window.index import block_rows
 from stream.window.part import Part
@@ -18,9 +18,8 @@ _NEVER = -(2**62)
 
 
 def rose(before: np.ndarray, before_ms: np.ndarray, value: np.ndarray, value_ms: np.ndarray) -> np.ndarray:
-    """Return what counters rose by from each sample to a later one, float64[n]: a fall is a restart from zero."""
-    rise = np.where(value < before, value, value - before)
-    return np.where((before_ms <= value_ms) & (before_ms >= value_ms - LOOK_BACK_MS), rise, 0.0)
+    """Return what counters rose by from each sample to a later one, float64[n]; 0 beyond the look-back."""
+    return np.where((before_ms <= value_ms) & (before_ms >= value_ms - LOOK_BACK_MS), up(before, value), 0.0)
 
 
 def entered(increase: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:

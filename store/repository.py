@@ -12,6 +12,7 @@ import numpy as np
 from schemas.catalogue import Catalogue
 from schemas.rollup import Rollup
 from schemas.series import Series, ids_of
+from store.arrow import pyarrow
 from store.base import Columns, Store
 from store.ranges import RangeTable
 from store.raw import RawSamples
@@ -255,6 +256,4 @@ def _matcher(patterns: list[str]) -> Callable[[str], bool]:
 
 
 def _map_column(maps: list[dict[str, str]]) -> Any:
-    from store.arrow import pyarrow
-
     return pyarrow.array([list(m.items()) for m in maps], pyarrow.map_(pyarrow.string(), pyarrow.string()))

@@ -301,13 +301,13 @@ class PartitionWorker:
     async def _make(self, owed: Correction) -> None:
         """Make a correction with what is stored, and keep what comes of it."""
         assert self._windows is not None, "BUG: not open"
-        # Stored or not: who stored them may have ended before it told of it.
-        self._unstored.touched |= touched_by(self._settings.long_windows, owed.spec.name, owed.starts)
         risen = await self._risen(owed)
         ids, starts = risen.rows()
+        # Stored or not: who stored them may have ended before it told of it.
+        touched = np.concatenate([owed.starts, starts])
+        self._unstored.touched |= touched_by(self._settings.long_windows, owed.spec.name, touched)
         if not len(starts):
             return
-        self._unstored.touched |= touched_by(self._settings.long_windows, owed.spec.name, starts)
         stored = await self._repository.rollup_rows(owed.spec.name, ids, starts)
         async with self._lock:
             for rollup in self._windows.corrected(risen, stored):
@@ -320,17 +320,12 @@ class PartitionWorker:
         if int(owed.part.offsets.min(initial=2**62)) <= self._recovered_until:
             # After a restart most samples are in stored rows: their versions alone are soon read.
             fresh = owed.beyond(await self._repository.versions(owed.spec.name, *owed.windows()))
-        ids, starts = self._windows.around(owed, fresh)
+        counters, ids, starts = self._windows.around(owed, fresh)
         if not len(ids):
             return fresh
         around = await self._repository.rows_around(owed.spec.name, ids, starts, owed.spec.size_ms + LOOK_BACK_MS)
         small = len(around["start_ms"]) < AT_ONCE and len(fresh.starts) < AT_ONCE
-        return self._rises(fresh, around) if small else await self._off_loop(self._rises, fresh, around)
-
-    def _rises(self, fresh: Correction, around: Columns) -> Correction:
-        assert self._windows is not None, "BUG: not open"
-        fresh = fresh.beyond(around)
-        return fresh.risen(self._windows.counters_of(fresh), around)
+        return fresh.risen(counters, around) if small else await self._off_loop(fresh.risen, counters, around)
 
     async def tick(self) -> None:
         """Once a second: write what is pending, corrections too; advance the partition when it is idle."""

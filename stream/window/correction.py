@@ -35,10 +35,14 @@ class Correction(NamedTuple):
 
     def rows(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (uint64 ids, int64 starts) of the stored rows it is made with, each once."""
-        ids, starts = self.windows()
-        more = sorted(self.increase.keys() - set(zip(ids.tolist(), starts.tolist(), strict=True)))
+        (ids, starts), more = self.windows(), sorted(self.neighbours())
         ids = np.append(ids, np.array([series_id for series_id, _ in more], np.uint64))
         return ids, np.append(starts, np.array([start for _, start in more], np.int64))
+
+    def neighbours(self) -> set[Key]:
+        """Return the stored rows of which nothing but the increase changes."""
+        ids, starts = self.windows()
+        return self.increase.keys() - set(zip(ids.tolist(), starts.tolist(), strict=True))
 
     def _windows(self) -> tuple[np.ndarray, np.ndarray]:
         """Return a sample of each window, and of each sample the number of its window; windows by start, then id."""
@@ -56,31 +60,39 @@ class Correction(NamedTuple):
 
         stored : columns series_id, start_ms, version of stored rows, in any order.
         """
+        return self._where(self._fresh(stored))
+
+    def _where(self, mask: np.ndarray) -> Correction:
+        rises = None if self.rises is None else self.rises[mask]
+        return self._replace(part=self.part.where(mask), starts=self.starts[mask], rises=rises)
+
+    def _fresh(self, stored: dict[str, Any]) -> np.ndarray:
+        """Return bool[n], which samples ``stored`` rows do not hold."""
         heads, number = self._windows()
         columns = [np.asarray(stored[name]) for name in ("series_id", "start_ms", "version")]
         near = np.isin(columns[0], self.part.ids) & np.isin(columns[1], self.starts)  # there may be many more around
         columns = [column[near].tolist() for column in columns]
         held = {(series_id, start): version for series_id, start, version in zip(*columns, strict=True)}
         if not held:
-            return self
+            return np.ones(len(self.starts), bool)
         keys = zip(self.part.ids[heads].tolist(), self.starts[heads].tolist(), strict=True)
         versions = np.array([held.get(key, -1) for key in keys], np.int64)[number]
-        fresh = self.part.offsets > versions
-        rises = None if self.rises is None else self.rises[fresh]
-        return self._replace(part=self.part.where(fresh), starts=self.starts[fresh], rises=rises)
+        return self.part.offsets > versions
 
     def risen(self, counters: np.ndarray, around: dict[str, Any]) -> Correction:
-        """Return it with what its counters rise by, and the stored rows after them.
+        """Return it ``beyond`` the rows around, with what its counters rise by, and those rows after them.
 
-        counters : bool[n], which samples are of counters. around : columns of stream.window.rises.COLUMNS of the stored
-            rows around those, of which none holds any of them.
+        counters : bool[n], which samples are of counters. around : columns of stream.window.rises.COLUMNS, and version,
+            of the stored rows around those.
         """
-        found = rises_of(self.spec, self.part.where(counters), self.starts[counters], around)
+        fresh = self._fresh(around)
+        owed, counters = self._where(fresh), counters[fresh]
+        found = rises_of(self.spec, owed.part.where(counters), owed.starts[counters], around)
         rises = np.full(len(counters), np.nan)
         rises[counters] = found.late
         ids, starts = (np.asarray(around[name])[found.rows].tolist() for name in ("series_id", "start_ms"))
         increase = dict(zip(zip(ids, starts, strict=True), found.increase.tolist(), strict=True))
-        return self._replace(rises=rises, increase=increase)
+        return owed._replace(rises=rises, increase=increase)
 
     def added(self) -> np.ndarray | None:
         """Return float64, what the samples add to the increase of each of ``windows``; None: no series is a counter."""

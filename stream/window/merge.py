@@ -13,19 +13,18 @@ from stream.rollup import sketch
 
 
 def with_increase(
-    stored: dict[str, Any], increase: dict[tuple[int, int], float], windows: tuple[np.ndarray, np.ndarray]
+    stored: dict[str, Any], increase: dict[tuple[int, int], float], neighbours: set[tuple[int, int]]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return stored rows with some of them risen by something else, and those of these that are not of ``windows``.
+    """Return stored rows with some of them risen by something else, and the ``neighbours`` among these.
 
-    stored : as in ``merge``. increase : by series and start. windows : uint64[n] series, int64[n] starts.
+    stored : as in ``merge``. increase : by series and start, which neighbours are too.
     """
     if not increase:
         return stored, {}
     columns = (np.asarray(stored[name]).tolist() for name in ("series_id", "start_ms"))
     keys = list(zip(*columns, strict=True))
     risen = [increase.get(key, old) for key, old in zip(keys, np.asarray(stored["increase"]).tolist(), strict=True)]
-    of_windows = set(zip(*(column.tolist() for column in windows), strict=True))
-    others = [row for row, key in enumerate(keys) if key in increase and key not in of_windows]
+    others = [row for row, key in enumerate(keys) if key in neighbours]
     stored = stored | {"increase": np.array(risen)}
     return stored, {name: [column[row] for row in others] for name, column in stored.items()}
 

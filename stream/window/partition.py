@@ -224,18 +224,16 @@ class PartitionWindows:
         released = self._late.release(everything=everything)
         return [Correction(spec, part, starts, self.last_offset) for spec, part, starts in released]
 
-    def counters_of(self, owed: Correction) -> np.ndarray:
-        """Return bool[n], which samples of a correction are of counters: ``Correction.risen`` tells their rises."""
-        return self._is_counter(owed.part.ids)
-
-    def around(self, owed: Correction, fresh: Correction) -> tuple[np.ndarray, np.ndarray]:
-        """Return (uint64 ids, int64 starts) of the windows around which stored rows of counters may have to change.
+    def around(self, owed: Correction, fresh: Correction) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return bool[n], which samples of ``fresh`` are of counters, and (uint64 ids, int64 starts) of the windows around
+        which stored rows may have to change, as ``Correction.risen`` tells.
 
         fresh : the correction without what is stored already. The windows of this may be right, and one that follows
             closed once more since: after a restart, before its late sample came again.
         """
-        counters, again = self.counters_of(fresh), self._stragglers.of(owed.part.ids)
+        counters, again = self._is_counter(fresh.part.ids), self._stragglers.of(owed.part.ids)
         return (
+            counters,
             np.concatenate([fresh.part.ids[counters], owed.part.ids[again]]),
             np.concatenate([fresh.starts[counters], owed.starts[again]]),
         )
@@ -247,7 +245,7 @@ class PartitionWindows:
         stored : the correction's ``rows``, as in stream.window.merge, with the column ``version``.
         """
         owed = owed.beyond(stored)
-        stored, others = with_increase(stored, owed.increase, owed.windows())
+        stored, others = with_increase(stored, owed.increase, owed.neighbours())
         if not len(owed.starts):
             return list(rollups_of(owed.spec, others))
         spec, part = owed.spec, owed.part

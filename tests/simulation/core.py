@@ -37,12 +37,11 @@ def correct(windows: PartitionWindows, owed, table: Table) -> None:
 
 
 def risen(windows: PartitionWindows, owed, table: Table):
-    ids, starts = windows.around(owed, owed)
+    counters, ids, starts = windows.around(owed, owed)
     if not len(ids):
         return owed
     around = table.around(owed.spec.name, ids, starts, owed.spec.size_ms + LOOK_BACK_MS)
-    owed = owed.beyond(around)
-    return owed.risen(windows.counters_of(owed), around)
+    return owed.risen(counters, around)
 
 
 def run(seed: int, *, crashes: bool, value: Callable[[int], float] | None = None) -> tuple[Table, dict]:

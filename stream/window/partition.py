@@ -225,7 +225,7 @@ class PartitionWindows:
         return [Correction(spec, part, starts, self.last_offset) for spec, part, starts in released]
 
     def around(self, owed: Correction, fresh: Correction) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return bool[n], which samples of ``fresh`` are of counters, and (uint64 ids, int64 starts) of the windows around
+        """Return bool[n], which samples of ``fresh`` are counters', and uint64 ids and int64 starts of windows around
         which stored rows may have to change, as ``Correction.risen`` tells.
 
         fresh : the correction without what is stored already. The windows of this may be right, and one that follows
